@@ -1,0 +1,1 @@
+"""Vectors in, vectors out: harvest, cache, mix, scale, encode."""

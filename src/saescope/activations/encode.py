@@ -1,0 +1,154 @@
+"""The one encode pass over a corpus: text -> model -> x -> latents, handed to any number of reducers in one go.
+
+Evaluation and the feature database are reducers of this pass: both count the same tokens, and the model runs once for all
+dictionaries. A reducer is a commutative monoid (`add`, `merge`, `result`), so that shards and workers give one answer.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from saescope.shapes import Bool, Float, Int, Tensor
+
+if TYPE_CHECKING:
+    from saescope.data.packing import TokenBatch
+    from saescope.models.hook_point import HookPoint
+    from saescope.models.language_model import LanguageModel
+
+LATENT_BUDGET = 2**23
+"""Largest number of dense latents held at once (32 MiB in float32): it sets the rows of a chunk."""
+
+
+class Dictionary(Protocol):
+    """An SAE or a control, in its inference form."""
+
+    d_in: int
+    d_sae: int
+
+    def encode(self, x: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_sae"]: ...
+
+    def decode(self, latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_out"]: ...
+
+
+@dataclass(frozen=True)
+class Code:
+    """The non-zero latents of n tokens, sorted by (token, latent). `token` counts the rows of the chunk."""
+
+    token: Int[Tensor, " nnz"]
+    latent: Int[Tensor, " nnz"]
+    value: Float[Tensor, " nnz"]
+    n_tokens: int
+    d_sae: int
+
+    @classmethod
+    def of(cls, latents_NF: Float[Tensor, "n d_sae"]) -> "Code":
+        token, latent = latents_NF.nonzero(as_tuple=True)
+        return cls(token, latent, latents_NF[token, latent], *latents_NF.shape)
+
+    def by_latent(self) -> "Code":
+        """The same pairs sorted by (latent, token)."""
+        order = self.latent.argsort(stable=True)
+        return Code(self.token[order], self.latent[order], self.value[order], self.n_tokens, self.d_sae)
+
+    def where(self, keep: Bool[Tensor, " n"]) -> "Code":
+        """Only the pairs of the tokens that `keep` marks; rows keep their numbers."""
+        kept = keep[self.token]
+        return Code(self.token[kept], self.latent[kept], self.value[kept], self.n_tokens, self.d_sae)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some whole or cut rows of one forward batch: every real position, counted or not (BOS and position 0 are not)."""
+
+    tokens: Int[Tensor, " n"]
+    doc_ids: Int[Tensor, " n"]
+    rows: Int[Tensor, " n"]
+    """Number of the token's sequence in the stream."""
+    positions: Int[Tensor, " n"]
+    """Column of the token in its sequence."""
+    counted: Bool[Tensor, " n"]
+    x: Float[Tensor, "n d_in"]
+    target: Float[Tensor, "n d_out"]
+    x_hat: Float[Tensor, "n d_out"]
+    code: Code
+
+    @cached_property
+    def counted_code(self) -> Code:
+        return self.code.where(self.counted)
+
+
+class Reducer(Protocol):
+    """What one pass leaves behind: `merge` of two halves equals one pass over both."""
+
+    def add(self, chunk: Chunk) -> None: ...
+
+    def merge(self, other: Any) -> None: ...
+
+    def result(self) -> Any: ...
+
+
+def encode_pass(
+    lm: "LanguageModel",
+    at: "HookPoint",
+    batches: "Iterable[TokenBatch]",
+    reducers: Mapping[str, tuple[Dictionary, Sequence[Reducer]]],
+    *,
+    n_tokens: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Feed every dictionary's reducers with the same tokens; returns the number of counted tokens read.
+
+    Stops after the batch in which `n_tokens` is reached (sequences are never cut), or at the end of the text.
+    """
+    done = 0
+    for batch in batches:
+        with torch.no_grad():
+            x = lm.run(batch.tokens, mask=batch.mask, read=[at], stop_at=at).acts[at]
+            places = _places(batch, x.device)
+            x = x[places["mask"]].float()
+            for dictionary, sinks in reducers.values():
+                for chunk in _chunks(dictionary, x, places):
+                    for sink in sinks:
+                        sink.add(chunk)
+        done += int(batch.counted.sum())
+        if progress:
+            progress(done)
+        if n_tokens is not None and done >= n_tokens:
+            break
+    return done
+
+
+def _places(batch: "TokenBatch", device: torch.device) -> dict[str, Tensor]:
+    """Where the real positions of a batch stand, flat, on the model's device."""
+    mask = batch.mask.to(device)
+    rows, positions = mask.nonzero(as_tuple=True)
+    return {
+        "mask": mask,
+        "tokens": batch.tokens.to(device)[mask],
+        "doc_ids": batch.doc_ids.to(device)[mask],
+        "rows": batch.rows.to(device)[rows],
+        "positions": positions,
+        "counted": batch.counted.to(device)[mask],
+    }
+
+
+def _chunks(dictionary: Dictionary, x: Float[Tensor, "n d_in"], places: dict[str, Tensor]) -> Iterator[Chunk]:
+    n = max(1, LATENT_BUDGET // dictionary.d_sae)
+    for start in range(0, len(x), n):
+        part = slice(start, start + n)
+        x_part = x[part]
+        latents = dictionary.encode(x_part)
+        yield Chunk(
+            tokens=places["tokens"][part],
+            doc_ids=places["doc_ids"][part],
+            rows=places["rows"][part],
+            positions=places["positions"][part],
+            counted=places["counted"][part],
+            x=x_part,
+            target=x_part,
+            x_hat=dictionary.decode(latents),
+            code=Code.of(latents),
+        )

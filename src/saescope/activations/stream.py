@@ -1,0 +1,90 @@
+"""Harvest on the fly: text -> model -> rows, stopping the forward pass at the last hook point that is needed."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from saescope.activations.source import STORED, Batch, NonFiniteGuard
+from saescope.errors import NoTokens
+
+if TYPE_CHECKING:
+    from saescope.data.corpus import Corpus
+    from saescope.data.packing import PackConfig, TokenBatch
+    from saescope.models.hook_point import HookPoint
+    from saescope.models.language_model import LanguageModel
+
+
+class StreamSource:
+    """The counted tokens' activations of a part of a corpus, pass after pass in one order of documents.
+
+    Special tokens and position 0 are left out. Rows are stored in bfloat16, as the cache stores them: both give equal bits.
+    """
+
+    def __init__(
+        self,
+        lm: "LanguageModel",
+        at: "HookPoint | str | Sequence[HookPoint | str]",
+        corpus: "Corpus",
+        pack: "PackConfig",
+        *,
+        part: Literal["train", "select"] = "train",
+    ):
+        self.lm, self.corpus, self.pack, self.part = lm, corpus, pack, part
+        self.points = tuple(lm.resolve(point) for point in ([at] if isinstance(at, str) or not isinstance(at, Sequence) else at))
+        self.slices, width = {}, 0
+        for point in self.points:
+            self.slices[point] = slice(width, width + lm.width(point))
+            width += lm.width(point)
+        self.provenance: dict[str, Any] = {
+            **lm.fingerprint,
+            "hook_points": [str(point) for point in self.points],
+            "corpus": corpus.name,
+            "corpus_sha256": corpus.sha256,
+            "part": part,
+            "context_length": pack.context,
+            "packing": pack.packing,
+            "bos": "first" if pack.bos else "none",
+            "dtype": str(lm.dtype).removeprefix("torch."),
+        }
+
+    def batches(self, n_tokens: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
+        guard = NonFiniteGuard(" + ".join(map(str, self.points)))
+        left = n_tokens
+        for tokens in self.token_batches(seed=seed):
+            n = int(tokens.counted.sum())
+            if start >= n:  # before the cursor: counted, but not run
+                start -= n
+                continue
+            rows = guard(self.harvest(tokens))[start:][:left]
+            start, left = 0, left - len(rows)
+            yield Batch(rows)
+            if left <= 0:
+                return
+
+    def token_batches(self, *, seed: int) -> "Iterator[TokenBatch]":
+        """Packed text, pass after pass. Raises: NoTokens if a pass has none that counts."""
+        from saescope.data.packing import pack
+
+        for _ in count():
+            empty = True
+            # The order is drawn once: each pass is the same stream, so that a cache of one pass serves them all.
+            for batch in pack(self.corpus.documents(self.part, epoch=0, seed=seed), self.lm.tokenizer, self.pack):
+                empty = False
+                yield batch
+            if empty:
+                raise NoTokens(f"the {self.part} part of {self.corpus.name} has no tokens to harvest. Give more text with --text.")
+
+    def count_rows(self, *, seed: int) -> int:
+        """Rows of one pass; tokenises, runs no model."""
+        from saescope.data.packing import pack
+
+        return sum(int(batch.counted.sum()) for batch in pack(self.corpus.documents(self.part, epoch=0, seed=seed), self.lm.tokenizer, self.pack))
+
+    @torch.inference_mode()
+    def harvest(self, batch: "TokenBatch") -> torch.Tensor:
+        """Rows [n, d_row] of a batch's counted tokens, on the CPU, in the stored type."""
+        run = self.lm.run(batch.tokens, mask=batch.mask, read=self.points, stop_at=self.lm.stop_after(self.points))
+        counted = batch.counted.to(self.lm.device)
+        return torch.cat([run.acts[point][counted] for point in self.points], dim=1).to(STORED).cpu()

@@ -1,0 +1,75 @@
+"""BatchTopK SAE: k latents per token on average, shared out over the batch as tokens need them."""
+
+from dataclasses import dataclass
+
+import torch
+
+from saescope.errors import ConfigError
+from saescope.saes.activation_functions import batch_topk, threshold
+from saescope.saes.base import SAE, TrainState, check_k
+from saescope.saes.losses import auxk, mse
+from saescope.saes.sparse_ops import DenseCode, SparseCode, encode_sparse
+from saescope.shapes import Float, Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchTopKConfig:
+    k: int = 32
+    """Latents kept per token, on average."""
+    alpha: float = 1 / 32
+    """Weight of the term that revives dead latents; 0 switches it off."""
+
+    def __post_init__(self):
+        if self.k < 1:
+            raise ConfigError(f"k={self.k} latents per token were asked for. k must be at least 1: set --k.")
+        if not self.alpha >= 0:
+            raise ConfigError(f"alpha={self.alpha} weighs the dead-latent term. It must be at least 0.")
+
+
+class BatchTopKSAE(SAE):
+    """SAE that keeps the k * n largest pre-activations of a batch of n tokens; at inference, those above a threshold.
+
+        training:   latents = relu(z) where z is among the k * n largest of the batch,  z = (x - b_dec) @ W_enc + b_enc
+        inference:  latents = z H(z - tau)
+        x_hat = latents @ W_dec + b_dec,   loss = mse + alpha auxk
+
+    A fresh SAE has tau = 0 (a ReLU); training keeps a running mean of the least kept value there, and
+    `training.threshold.calibrate_threshold` sets the final tau at which L0 = k.
+    Source: Bussmann et al. 2024, "BatchTopK sparse autoencoders". We differ: mse is a sum over d, tau is calibrated afterwards.
+    """
+
+    architecture = "batch_topk"
+    unit_decoder = True
+    thresholds = ("tau",)
+    cfg: BatchTopKConfig
+    tau: Float[Tensor, ""]
+
+    def __init__(self, d_in: int, d_sae: int, cfg: BatchTopKConfig | None = None, *, seed: int | None = 0):
+        super().__init__(d_in, d_sae, cfg or BatchTopKConfig(), seed=seed)
+        check_k(self.cfg.k, d_sae)
+        self.register_buffer("tau", torch.zeros(()))
+
+    def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
+        return threshold(pre_acts, self.tau)
+
+    def training_latents(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_sae"]:
+        return batch_topk(pre_acts, self.cfg.k)
+
+    def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
+        code = self.sparse_code(x) if state.sparse else DenseCode(self.training_latents(self.pre_acts(x)))
+        error_ND = target - (code.decode(self.W_dec) + self.b_dec)
+        state.observed.update(code.observed())
+        return {"mse": mse(error_ND), "auxk": self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)}
+
+    def sparse_code(self, x: Float[Tensor, "n d_in"]) -> SparseCode:
+        """The latents of `training_latents` as pairs.
+
+        A floor somewhat below tau, the running mean of the least value kept, spares the sort of the whole batch. Where it
+        leaves too few pairs it is lowered, so the result does not depend on it.
+        """
+        wanted, floor = self.cfg.k * len(x), 0.9 * self.tau.item()
+        while True:
+            code = encode_sparse(x, self.W_enc, self.encoder_bias(), lambda pre_acts, floor=floor: pre_acts > floor, keep=wanted)
+            if len(code.values) >= wanted or floor <= 0:
+                return code
+            floor = 0.7 * floor if floor > 0.1 * self.tau else 0.0

@@ -1,0 +1,52 @@
+"""Initial weights: random unit directions, a robust centre, and an encoder scaled to what the decoder needs."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from saescope.draws import draws
+from saescope.shapes import Float, Tensor
+
+if TYPE_CHECKING:
+    from saescope.saes.base import SAE
+
+
+def unit_rows(n: int, d: int, seed: int) -> Float[Tensor, "n d"]:
+    """n directions drawn uniformly on the unit sphere; float32, a function of the seed."""
+    rows = torch.from_numpy(draws(seed, "init").standard_normal((n, d), dtype=np.float32))
+    return rows / rows.norm(dim=1, keepdim=True)
+
+
+@torch.no_grad()
+def geometric_median(x: Float[Tensor, "n d"], *, rounds: int = 100, tolerance: float = 1e-6) -> Float[Tensor, " d"]:
+    """The point with the least sum of distances to the rows of x, by Weiszfeld's rounds from the mean.
+
+        m <- sum_n w_n x_n / sum_n w_n,   w_n = 1 / max(||x_n - m||, 1e-8)
+
+    Unlike the mean it ignores a far outlier. Source: Bricken et al. 2023 (start of b_dec).
+    """
+    guess = x.mean(0)
+    for _ in range(rounds):
+        weights_N = 1 / (x - guess).norm(dim=1).clamp_min(1e-8)
+        new = (weights_N @ x) / weights_N.sum()
+        if (new - guess).norm() <= tolerance * guess.norm().clamp_min(1e-8):
+            return new
+        guess = new
+    return guess
+
+
+@torch.no_grad()
+def fit_to_sample_(sae: "SAE", x: Float[Tensor, "n d_in"]) -> None:
+    """Set b_dec to the geometric median of x, then scale W_enc by the c that minimises the error of this start:
+
+        c = sum <x - b_dec, y> / sum ||y||^2,   y = x_hat - b_dec
+
+    Holds for positively homogeneous activations (ReLU, TopK, BatchTopK); c is skipped where it is not finite and positive.
+    """
+    sae.b_dec.copy_(geometric_median(x))
+    y_ND = sae.decode(sae.training_latents(sae.pre_acts(x))) - sae.b_dec
+    c = (((x - sae.b_dec) * y_ND).sum() / y_ND.square().sum()).item()
+    if math.isfinite(c) and c > 0:
+        sae.W_enc.mul_(c)

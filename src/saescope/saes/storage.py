@@ -1,0 +1,49 @@
+"""SAEs on disk: `manifest.json` (architecture, shape, provenance) beside `weights-<sha12>.safetensors`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saescope.errors import CorruptArtifact
+from saescope.files import ArtifactWriter, Manifest, load_tensors, read_manifest
+from saescope.saes.base import SAE
+from saescope.saes.registry import build, describe
+
+SCHEMA, VERSION = "saescope.sae", 1
+
+
+def save(sae: SAE, folder: Path | str, provenance: Mapping[str, Any] | None = None) -> Manifest:
+    """Commit an SAE that takes raw activations to a folder. What the folder held before stays until this is whole."""
+    writer = ArtifactWriter(folder, SCHEMA, VERSION, site="sae")
+    writer.add_tensors("weights", sae.state_dict())
+    return writer.commit(config=describe(sae), provenance=provenance)
+
+
+def load(folder: Path | str, *, device: str | torch.device = "cpu") -> SAE:
+    """The SAE of a folder. Raises: NotAnArtifact, CorruptArtifact, NewerSchema."""
+    manifest = read_manifest(folder, SCHEMA, VERSION)
+    config = manifest.config
+    try:
+        shape = config["architecture"], int(config["d_in"]), int(config["d_sae"]), config["options"]
+    except KeyError as missing:
+        raise CorruptArtifact(f"the manifest in {folder} does not state the SAE's {missing}. Train it again, or copy it again.") from missing
+    with torch.device("meta"):  # nothing is allocated before the file's shapes are known to fit the config
+        sae = build(*shape, seed=None)
+    expected = {name: list(tensor.shape) for name, tensor in sae.state_dict().items()}
+    stated = {name: entry["shape"] for name, entry in manifest.tensors.items()}
+    if stated != expected:
+        raise CorruptArtifact(f"the manifest in {folder} states tensors {stated}, but its config needs {expected}. Copy the SAE again.")
+    tensors = load_tensors(folder, manifest, manifest.file("weights"))
+    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    if found != expected:
+        raise CorruptArtifact(f"the weights in {folder} have tensors {found}, but its config needs {expected}. Copy the SAE again.")
+    sae = build(*shape, seed=None)
+    sae.load_state_dict(tensors)
+    return sae.to(device).requires_grad_(False)
+
+
+def read_provenance(folder: Path | str) -> dict[str, Any]:
+    """Where an SAE came from: model and revision, hook points, corpus, BOS policy, hashes."""
+    return dict(read_manifest(folder, SCHEMA, VERSION).provenance)

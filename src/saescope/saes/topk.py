@@ -1,0 +1,64 @@
+"""TopK SAE: sparsity chosen, not penalised."""
+
+from dataclasses import dataclass
+
+import torch
+
+from saescope.errors import ConfigError
+from saescope.saes.activation_functions import topk
+from saescope.saes.base import SAE, TrainState, check_k
+from saescope.saes.losses import auxk, mse
+from saescope.saes.sparse_ops import DenseCode, SparseCode, encode_sparse
+from saescope.shapes import Bool, Float, Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopKConfig:
+    k: int = 32
+    """Latents kept per token."""
+    alpha: float = 1 / 32
+    """Weight of the term that revives dead latents; 0 switches it off."""
+
+    def __post_init__(self):
+        if self.k < 1:
+            raise ConfigError(f"k={self.k} latents per token were asked for. k must be at least 1: set --k.")
+        if not self.alpha >= 0:
+            raise ConfigError(f"alpha={self.alpha} weighs the dead-latent term. It must be at least 0.")
+
+
+class TopKSAE(SAE):
+    """SAE that keeps each token's k largest pre-activations.
+
+        latents = TopK(relu((x - b_dec) @ W_enc + b_enc), k)
+        x_hat   = latents @ W_dec + b_dec
+        loss    = mse + alpha auxk
+
+    L0 is at most k, and less where fewer than k pre-activations are positive, because the relu comes first.
+    Source: Gao et al. 2024, "Scaling and evaluating sparse autoencoders". We differ: mse is a sum over d, theirs is normalised.
+    """
+
+    architecture = "topk"
+    unit_decoder = True
+    cfg: TopKConfig
+
+    def __init__(self, d_in: int, d_sae: int, cfg: TopKConfig | None = None, *, seed: int | None = 0):
+        super().__init__(d_in, d_sae, cfg or TopKConfig(), seed=seed)
+        check_k(self.cfg.k, d_sae)
+
+    def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
+        return topk(pre_acts, self.cfg.k)
+
+    def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
+        code = self.sparse_code(x) if state.sparse else DenseCode(self.activate(self.pre_acts(x)))
+        error_ND = target - (code.decode(self.W_dec) + self.b_dec)
+        state.observed.update(code.observed())
+        return {"mse": mse(error_ND), "auxk": self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)}
+
+    def sparse_code(self, x: Float[Tensor, "n d_in"]) -> SparseCode:
+        """The latents of `activate` as pairs."""
+
+        def largest(pre_acts: Float[Tensor, "rows d_sae"]) -> Bool[Tensor, "rows d_sae"]:
+            kept = pre_acts.topk(self.cfg.k, dim=1, sorted=False).indices
+            return torch.zeros_like(pre_acts, dtype=torch.bool).scatter_(1, kept, True)
+
+        return encode_sparse(x, self.W_enc, self.encoder_bias(), largest)

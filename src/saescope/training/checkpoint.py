@@ -1,0 +1,84 @@
+"""Checkpoints: all that a run is not a function of, in `checkpoints/step-000003000/`; two are kept.
+
+Learning rate, warm-ups, mixing pool and random draws are functions of the step and are not saved.
+"""
+
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from saescope.errors import ArtifactError, ProvenanceMismatch
+from saescope.files import ArtifactWriter, load_tensors, read_manifest
+from saescope.shapes import Tensor
+
+if TYPE_CHECKING:
+    from saescope.training.trainee import Trainee
+
+SCHEMA, VERSION = "saescope.checkpoint", 1
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The scalars of a checkpoint."""
+
+    step: int
+    skipped_steps: int
+
+
+def save_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", progress: Progress, stamp: Mapping[str, Any]) -> Path:
+    """Commit the state after `progress.step` steps, then drop all but the newest two. `stamp` says what run this is part of."""
+    path = folder / f"step-{progress.step:09d}"
+    writer = ArtifactWriter(path, SCHEMA, VERSION, site="ckpt")
+    tensors = {f"{name}/{key}": tensor for name, trainee in trainees.items() for key, tensor in trainee.state().items()}
+    writer.add_tensors("rank-00-of-01", tensors)
+    scalars = {"step": progress.step, "skipped_steps": progress.skipped_steps, "scales": {n: list(t.scales) for n, t in trainees.items()}}
+    writer.commit(config=stamp, state=scalars)
+    for old in _steps(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return path
+
+
+def load_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", stamp: Mapping[str, Any]) -> Progress | None:
+    """Put the newest valid checkpoint into `trainees`; None where there is none. An invalid one is skipped with a warning.
+
+    Raises: ProvenanceMismatch if it belongs to another run, naming what differs.
+    """
+    for path in reversed(_steps(folder)):
+        try:
+            manifest = read_manifest(path, SCHEMA, VERSION)
+            tensors = load_tensors(path, manifest, manifest.file("rank-00-of-01"))
+        except ArtifactError as error:
+            warnings.warn(f"skipped an unusable checkpoint: {error}", stacklevel=2)
+            continue
+        if manifest.config != dict(stamp):
+            differing = sorted(key for key in {*manifest.config, *stamp} if manifest.config.get(key) != stamp.get(key))
+            raise ProvenanceMismatch(f"the checkpoint {path} is of another run: {', '.join(differing)} differ. Start anew with --replace.")
+        for name, trainee in trainees.items():
+            own = {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
+            trainee.load_state(own, tuple(manifest.state["scales"][name]))
+        return Progress(manifest.state["step"], manifest.state["skipped_steps"])
+    return None
+
+
+def adam_state(optimizer: torch.optim.Adam, names: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
+    """Adam's moments and step counts by parameter name."""
+    return {f"adam/{kind}/{name}": value for name, p in names.items() for kind, value in optimizer.state[p].items()}
+
+
+def load_adam_state(optimizer: torch.optim.Adam, names: Mapping[str, torch.nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `adam_state`; moments get their parameter's memory layout, on which the last bits depend."""
+    for name, p in names.items():
+        state: dict[str, Tensor] = {"step": tensors[f"adam/step/{name}"].clone()}
+        for kind in ("exp_avg", "exp_avg_sq"):
+            state[kind] = torch.zeros_like(p, memory_format=torch.preserve_format).copy_(tensors[f"adam/{kind}/{name}"])
+        optimizer.state[p] = state
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())

@@ -1,0 +1,52 @@
+"""Adam with what SAEs need around it: the schedule, the projection of the decoder's gradient, clipping in fixed units."""
+
+from collections.abc import Iterable
+
+import torch
+
+from saescope.saes.base import SAE
+from saescope.training.config import TrainConfig
+
+BETAS = (0.9, 0.999)
+
+
+def default_lr(cfg: TrainConfig, d_sae: int) -> float:
+    """Peak learning rate for this budget."""
+    return 1.2e-3
+
+
+def adam(sae: SAE, lr: float) -> torch.optim.Adam:
+    return torch.optim.Adam(sae.parameters(), lr=lr, betas=BETAS, eps=1e-8, fused=True)
+
+
+def lr_factor(step: int, cfg: TrainConfig) -> float:
+    """Share of the peak learning rate at a step: linear warm-up, plateau, linear decay to 0."""
+    warmup_steps = min(1000, cfg.warmup * cfg.n_steps) if cfg.warmup < 1 else cfg.warmup
+    decay_steps = cfg.decay * cfg.n_steps
+    rise = (step + 1) / warmup_steps if step + 1 < warmup_steps else 1.0
+    fall = (cfg.n_steps - step) / decay_steps if cfg.n_steps - step < decay_steps else 1.0
+    return rise * fall
+
+
+def sparsity_scale(step: int, cfg: TrainConfig) -> float:
+    """Share of its weight that the sparsity term has at a step."""
+    warmup_steps = cfg.sparsity_warmup * cfg.n_steps
+    return min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+
+
+@torch.no_grad()
+def project_decoder_gradient_(sae: SAE) -> None:
+    """Remove from each row's gradient its part along the row, which the norm constraint would undo: g_i -= <g_i, d_i> d_i."""
+    gradient = sae.W_dec.grad
+    if sae.unit_decoder and gradient is not None:
+        gradient.sub_((gradient * sae.W_dec).sum(1, keepdim=True) * sae.W_dec)
+
+
+@torch.no_grad()
+def clip_(parameters: Iterable[torch.nn.Parameter], largest: float) -> None:
+    """Scale all gradients down together so that their joint norm is at most `largest`."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack([g.norm() for g in gradients]).norm()
+    factor = (largest / norm.clamp_min(1e-12)).clamp_max(1.0)
+    for gradient in gradients:
+        gradient.mul_(factor)

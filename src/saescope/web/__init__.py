@@ -1,0 +1,1 @@
+"""The explorer: for now, the static page of a run."""

@@ -1,0 +1,103 @@
+"""The loop's small parts: config, schedule, counters, clipping, threshold."""
+
+import pytest
+import torch
+
+from saescope.draws import draws
+from saescope.errors import ConfigError, NoTokens
+from saescope.saes.registry import build
+from saescope.training.config import TrainConfig
+from saescope.training.dead import DeadCounter
+from saescope.training.optimizer import clip_, lr_factor, sparsity_scale
+from saescope.training.threshold import LeastKept, calibrate_threshold
+
+
+def normal(*shape):
+    return torch.from_numpy(draws(0, "test").standard_normal(shape)).float()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tokens", 0), ("batch_tokens", -1), ("lr", 0.0), ("lr", -1.0), ("lr", float("nan")), ("clip_norm", 0.0), ("decay", 1.5),
+        ("sparsity_warmup", -0.1), ("warmup", -1), ("checkpoint_steps", 0), ("checkpoint_minutes", 0), ("dead_tokens", 0), ("tokens", 100),
+    ],
+)  # fmt: skip
+def test_values_out_of_range_are_refused_by_name(field, value):
+    with pytest.raises(ConfigError, match=field):
+        TrainConfig(**{field: value})
+
+
+def test_schedule_rises_stays_and_falls_to_zero():
+    cfg = TrainConfig(tokens=1000 * 10, batch_tokens=10, warmup=0.1, decay=0.2)
+    factors = [lr_factor(step, cfg) for step in range(1000)]
+    assert factors[0] == pytest.approx(0.01)
+    assert factors[99] == factors[800] == 1
+    assert factors[900] == pytest.approx(0.5)
+    assert factors[999] == pytest.approx(1 / 200)
+    assert max(factors) == 1
+    assert lr_factor(24, TrainConfig(tokens=1000 * 10, batch_tokens=10, warmup=50)) == 0.5
+
+
+def test_sparsity_rises_over_its_warm_up():
+    cfg = TrainConfig(tokens=1000 * 10, batch_tokens=10, sparsity_warmup=0.05)
+    assert sparsity_scale(24, cfg) == pytest.approx(0.5)
+    assert sparsity_scale(49, cfg) == sparsity_scale(900, cfg) == 1
+    assert sparsity_scale(0, TrainConfig(sparsity_warmup=0)) == 1
+
+
+def test_dead_is_counted_in_tokens_whatever_the_batch():
+    fired = torch.from_numpy(draws(0, "test", "fired").random((4096, 20)) < torch.linspace(0, 0.002, 20).numpy())
+    counts = []
+    for batch in (256, 4096):
+        counter = DeadCounter(20, after=1000)
+        for part in fired.split(batch):
+            counter.update(part.any(0), batch)
+        counts.append(counter.silent_tokens)
+    assert (counts[0] - counts[1]).abs().max() <= 4096
+    assert counts[0][0] == counts[1][0] == 4096
+    assert counter.dead[0]
+    assert not counter.dead[-1]
+
+
+def test_dead_after_is_a_share_of_the_run_with_a_ceiling():
+    assert TrainConfig(tokens=1_000_000).dead_after == 50_000
+    assert TrainConfig(tokens=10**9).dead_after == 10_000_000
+    assert TrainConfig(dead_tokens=7).dead_after == 7
+
+
+def test_clipping_keeps_directions_and_leaves_small_gradients_alone():
+    a, b = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(2))
+    a.grad, b.grad = torch.tensor([3.0, 0, 0]), torch.tensor([0, 4.0])
+    clip_([a, b], 1.0)
+    torch.testing.assert_close(a.grad, torch.tensor([0.6, 0, 0]))
+    torch.testing.assert_close(b.grad, torch.tensor([0, 0.8]))
+    clip_([a, b], 10.0)
+    torch.testing.assert_close(b.grad, torch.tensor([0, 0.8]))
+
+
+@pytest.mark.parametrize("wanted", [None, 1.5])
+def test_calibration_reaches_the_wanted_l0_exactly(wanted):
+    sae = build("batch_topk", 8, 40, {"k": 5}, seed=1)
+    x = normal(3000, 8)
+    tau = calibrate_threshold(sae, x.split(700), l0=wanted)
+    l0 = (sae.encode(x) > 0).sum(1).float().mean().item()
+    assert l0 == pytest.approx(wanted or 5, abs=1 / 3000)
+    assert tau == sae.tau.item() > 0
+
+
+def test_calibration_with_too_few_positive_values_keeps_them_all():
+    sae = build("batch_topk", 8, 40, {"k": 40}, seed=1)
+    x = normal(100, 8)
+    calibrate_threshold(sae, [x])
+    assert torch.equal(sae.encode(x) > 0, sae.pre_acts(x) > sae.tau)
+    assert (sae.encode(x) > 0).sum() == (sae.pre_acts(x) > 0).sum()
+    with pytest.raises(NoTokens):
+        calibrate_threshold(sae, [])
+
+
+def test_the_running_mean_of_the_least_kept_is_unbiased_and_skips_empty_batches():
+    mean = LeastKept()
+    for value in (2.0, float("inf"), 2.0):
+        mean.update(torch.tensor(value))
+    assert mean.value.item() == pytest.approx(2.0)
