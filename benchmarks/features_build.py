@@ -10,6 +10,7 @@ import json
 import resource
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 from saescope.activations.encode import Chunk, Code
-from saescope.features import bundle
+from saescope.features import bundle, weights
 from saescope.features.build import _write
 from saescope.features.near_miss import NearMisses
 from saescope.features.neurons import NeuronCorrelation
@@ -57,32 +58,52 @@ def main() -> None:
     sae = SimpleNamespace(d_in=D, d_sae=args.features, W_dec=W, W_enc=W.T.contiguous(), pre_acts=lambda x: x @ W.T - 60)
     tokenizer = SimpleNamespace(vocab_size=V, special_ids=frozenset([0]), token_bytes=lambda i: b"x%d" % i)
     lm = SimpleNamespace(d_vocab=V, tokenizer=tokenizer)
-    seconds: dict[str, float] = {}
+    unembedding = torch.from_numpy(rng.standard_normal((D, V), dtype=np.float32))
+    weights.logit_columns = lambda lm, at, W_dec: weights._extremes(W_dec @ unembedding)
+    spent = {"wall": Clock(time.perf_counter), "cpu": Clock(time.process_time)}
+
+    @contextmanager
+    def measured(name: str):
+        for clock in spent.values():
+            clock.start()
+        yield
+        for clock in spent.values():
+            clock.stop(name)
+
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         others = {"near_misses": NearMisses(sae, 0, 0.1), "neurons": NeuronCorrelation(W, 0, 0.1)}
         spool = Spool(Path(folder) / "parts", args.features, others, {})
         n = 0
         for chunk in chunks(rng, args.tokens, args.features, args.l0):
             for name, sink in {"spool": spool, **others}.items():
-                start = time.perf_counter()
-                sink.add(chunk)
-                seconds[name] = seconds.get(name, 0) + time.perf_counter() - start
+                with measured(name):
+                    sink.add(chunk)
             n += int(chunk.counted.sum())
-            start = time.perf_counter()
-            if spool.full:
-                spool.commit(1, n)
-            seconds["commit"] = seconds.get("commit", 0) + time.perf_counter() - start
+            with measured("commit"):
+                if spool.full:
+                    spool.commit(1, n)
         spool.commit(1, n)
-        start = time.perf_counter()
-        content = bundle_content(sae, lm, "blocks.3.mlp_post", W, spool, 0, 200_000)
-        seconds["reduce"] = time.perf_counter() - start
-        start = time.perf_counter()
-        _write(Path(folder), {}, {}, content)
-        seconds["write"] = time.perf_counter() - start
+        with measured("reduce"):
+            content = bundle_content(sae, lm, "blocks.3.mlp_post", W, spool, 0, 100_000)
+        with measured("write"):
+            _write(Path(folder), {}, {}, content)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    rounded = {name: round(value, 2) for name, value in seconds.items()}
-    total = round(sum(seconds.values()), 1)
-    print(json.dumps({"schema": bundle.SCHEMA, **vars(args), "seconds": rounded, "total_s": total, "peak_gib": round(peak, 2)}))
+    seconds = {name: {**clock.rounded(), "total": round(sum(clock.seconds.values()), 1)} for name, clock in spent.items()}
+    print(json.dumps({"schema": bundle.SCHEMA, **vars(args), "seconds": seconds, "peak_gib": round(peak, 2)}))
+
+
+class Clock:
+    def __init__(self, now):
+        self.now, self.seconds = now, {}
+
+    def start(self) -> None:
+        self.since = self.now()
+
+    def stop(self, name: str) -> None:
+        self.seconds[name] = self.seconds.get(name, 0) + self.now() - self.since
+
+    def rounded(self) -> dict[str, float]:
+        return {name: round(value, 2) for name, value in self.seconds.items()}
 
 
 if __name__ == "__main__":

@@ -77,10 +77,10 @@ class RunFolder:
                 f"{out} holds no run, so there is nothing to resume. Leave out --resume to start one, or correct --out."
             )
         if had is None:
-            run._refuse_foreign()
+            run.refuse_foreign()
         elif not replace:
             run._refuse_difference(had, config)
-            if all((run.path / name).is_file() for name in finished):
+            if run.is_finished(finished):
                 run.state = "done"
                 return run
         run._acquire()
@@ -121,7 +121,14 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _refuse_foreign(self) -> None:
+    def is_finished(self, finished: Sequence[str] = FINISHED) -> bool:
+        """Whether all files of a finished run stand."""
+        return all((self.path / name).is_file() for name in finished)
+
+    def refuse_foreign(self) -> None:
+        """Raises: OutputOccupied if the folder holds something, but no run; OutputNotWritable."""
+        if self.read_config() is not None:
+            return
         if not self.path.is_dir():
             return
         try:

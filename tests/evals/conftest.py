@@ -9,7 +9,7 @@ import torch
 from saescope.activations.encode import Chunk, Code
 from saescope.data import Corpus, Document, PackConfig
 
-WORDS = "the and a in on an there then hand other ant tin thin one near".split()
+WORDS = ["the", "and", "a", "in", "on", "an", "there", "then", "hand", "other", "ant", "tin", "thin", "one", "near"]
 
 
 class Fixed:
@@ -55,6 +55,25 @@ def corpus(texts, tmp_path_factory) -> Corpus:
 @pytest.fixture(scope="session")
 def one_text(texts) -> OneText:
     return OneText(texts[:40])
+
+
+@pytest.fixture(scope="session")
+def lm(texts):
+    """The tiny model after 60 steps on the text: it predicts it, so that ablations cost something."""
+    import tiny
+
+    lm = tiny.tiny_lm()
+    ids = [torch.tensor([lm.tokenizer.bos_id, *lm.tokenizer.encode(text)][:32]) for text in texts]
+    tokens = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-100)
+    optimizer = torch.optim.Adam(lm.hf.requires_grad_(True).parameters(), lr=0.01)
+    for step in range(60):
+        part = tokens[step % 9 * 32 :][:32]
+        logits = lm.hf(part.clamp_min(0)).logits[:, :-1]
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits.transpose(1, 2), part[:, 1:]).backward()
+        optimizer.step()
+    lm.hf.requires_grad_(False)
+    return lm
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,7 @@ def test_cards_are_half_by_mass_half_by_density(store):
     assert len(set(chosen)) == 20
     assert chosen[:10] == sorted(alive, key=lambda i: (-mass[i], i))[:10]
     others = sorted(set(alive) - set(chosen[:10]), key=lambda i: (-density[i], i))
-    runs = np.array_split(np.array(others), 10)
-    assert [density[i] for i in chosen[10:]] == sorted((density[i] for i in chosen[10:]), reverse=True)
-    assert all(abs(others.index(i) - others.index(int(run[len(run) // 2]))) <= 1 for i, run in zip(chosen[10:], runs, strict=True))
+    assert [others.index(i) * 10 // len(others) for i in chosen[10:]] == list(range(10))
     assert sorted(store.choose_cards(500)) == alive
     assert store.choose_cards(0) == []
 
@@ -146,10 +144,10 @@ def test_what_is_no_bundle_is_refused(store, tmp_path):
         broken = copy(f"cut-{name}")
         data = (broken / name).read_bytes()
         (broken / name).write_bytes(data[:-7])
-        with pytest.raises(errors.CorruptArtifact, match="the file was cut"):
+        with pytest.raises(errors.CorruptArtifact, match="was cut or changed"):
             FeatureStore.open(broken, verify="size")
         (broken / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-        with pytest.raises(errors.CorruptArtifact, match="bytes were changed"):
+        with pytest.raises(errors.CorruptArtifact, match="changed"):
             FeatureStore.open(broken)
         (broken / name).unlink()
         with pytest.raises(errors.CorruptArtifact, match="is missing"):

@@ -98,8 +98,15 @@ def test_stopping_gives_the_same_activation_and_no_logits(tiny_lm, at):
 
 
 def test_a_point_after_the_stop_is_an_error_not_a_gap(tiny_lm):
-    with pytest.raises(errors.ConfigError, match=r"ended before blocks.1.resid_pre.*stop_at=blocks.0.mlp_out"):
+    with pytest.raises(errors.ConfigError, match=r"blocks.1.resid_pre was not reached: the pass stopped at blocks.0.mlp_out"):
         tiny_lm.run(tokens_of(), read=["blocks.0.resid_pre", "blocks.1.resid_pre"], stop_at="blocks.0.mlp_out")
+
+
+def test_modules_that_hold_no_vectors_are_named(tiny_lm):
+    with pytest.raises(errors.UnknownHookPoint, match=r"model holds a BaseModelOutputWithPast, not a tensor"):
+        tiny_lm.run(tokens_of(), read=["model"])
+    with pytest.raises(errors.ConfigError, match=r"model.layers was not reached: no forward pass calls that module"):
+        tiny_lm.run(tokens_of(), read=["model.layers"])
 
 
 def test_stop_after_is_the_last_point(tiny_lm):

@@ -135,7 +135,7 @@ def _shards(batches: Iterator[Batch], n: int) -> Iterator[torch.Tensor]:
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DiskFull(f"the activation cache in {folder} needs {needed:,} bytes, but only {free:,} are free. Free some, or run with --no-cache.")
+        raise DiskFull(f"the activation cache in {folder} needs {needed:,} bytes, but only {free:,} are free. Free some, or run with --cache never.")
 
 
 def _sweep(folder: Path, named: set[str]) -> None:

@@ -43,7 +43,7 @@ class NonFiniteGuard:
     def __init__(self, where: str):
         self.where, self.seen, self.dropped = where, 0, 0
 
-    def __call__(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    def __call__(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "kept d"]:
         finite = rows.isfinite().all(1)
         kept = rows if bool(finite.all()) else rows[finite]
         self.seen += len(rows)

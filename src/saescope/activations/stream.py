@@ -63,11 +63,11 @@ class StreamSource:
             if left <= 0:
                 return
 
-    def token_batches(self, *, seed: int) -> "Iterator[TokenBatch]":
-        """Packed text, pass after pass. Raises: NoTokens if a pass has none that counts."""
+    def token_batches(self, *, seed: int, passes: int | None = None) -> "Iterator[TokenBatch]":
+        """Packed text, pass after pass (None: without end). Raises: NoTokens if a pass has none that counts."""
         from saescope.data.packing import pack
 
-        for _ in count():
+        for _ in count() if passes is None else range(passes):
             empty = True
             # The order is drawn once: each pass is the same stream, so that a cache of one pass serves them all.
             for batch in pack(self.corpus.documents(self.part, epoch=0, seed=seed), self.lm.tokenizer, self.pack):
@@ -78,9 +78,7 @@ class StreamSource:
 
     def count_rows(self, *, seed: int) -> int:
         """Rows of one pass; tokenises, runs no model."""
-        from saescope.data.packing import pack
-
-        return sum(int(batch.counted.sum()) for batch in pack(self.corpus.documents(self.part, epoch=0, seed=seed), self.lm.tokenizer, self.pack))
+        return sum(int(batch.counted.sum()) for batch in self.token_batches(seed=seed, passes=1))
 
     @torch.inference_mode()
     def harvest(self, batch: "TokenBatch") -> torch.Tensor:

@@ -83,6 +83,9 @@ class Coordinates(nn.Module):
     y = (x - centre) @ axes,   latents = [relu(y), relu(-y)] (the k largest of them),   x_hat = y_kept @ axes^T + centre
     """
 
+    centre: Float[Tensor, " d"]
+    axes: Float[Tensor, "d d"] | None
+
     def __init__(self, centre: Float[Tensor, " d"], axes: Float[Tensor, "d d"] | None = None, *, k: int | None = None, signed: bool = True):
         super().__init__()
         self.d_in, self.d_sae = len(centre), len(centre) * (2 if signed else 1)
@@ -112,6 +115,11 @@ class KLargest(nn.Module):
 
     latents = TopK(relu((x - b_dec) @ W_enc + b_enc), k),   x_hat = latents @ W_dec + b_dec
     """
+
+    W_enc: Float[Tensor, "d_in d_sae"]
+    b_enc: Float[Tensor, " d_sae"]
+    W_dec: Float[Tensor, "d_sae d_in"]
+    b_dec: Float[Tensor, " d_in"]
 
     def __init__(self, W_enc: Float[Tensor, "d_in d_sae"], b_enc: Tensor, W_dec: Float[Tensor, "d_sae d_in"], b_dec: Tensor, k: int):
         super().__init__()

@@ -182,7 +182,7 @@ class _Evaluation:
             size = fidelity_batch(self.pack.context, widest, self.pack.batch_sequences)
             batches = tokens.batches(self.fidelity_documents, self.lm.tokenizer, self.pack, batch_sequences=size)
             fidelity_pass(self.lm, self.at, batches, spliced, sums, lambda n: self.progress("fidelity", n, self.n_fidelity))
-            self.warnings += sums.warnings
+            self.warnings += sums.warnings()
             for name in self.rows:
                 self.metrics[name] |= sums.row("clean" if name in exact else name, with_bos=name in self.given)
                 if name in exact:

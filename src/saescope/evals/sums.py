@@ -44,7 +44,7 @@ class DocumentSums:
     def table(self, name: str) -> Array:
         """[documents] or [documents, d], in the order of the documents' numbers: the order of batches cannot matter."""
         order = [self._row_of[doc] for doc in sorted(self._row_of)]
-        return self._tables[name][order].numpy() if name in self._tables else np.zeros(len(order))
+        return self._tables[name][order].numpy() if order else np.zeros(0)
 
     def total(self, name: str) -> Array:
         return self.table(name).sum(0)

@@ -16,6 +16,12 @@ class Best(Monoid):
     it could never come back. The others wait, and are sorted in when many have gathered.
     """
 
+    group: np.ndarray
+    score: np.ndarray
+    doc: np.ndarray
+    place: np.ndarray
+    peak: np.ndarray
+
     def __init__(self, n_groups: int, k: int, *, one_per_document: bool = False):
         self.k, self.one_per_document = k, one_per_document
         self.bar = np.full(n_groups, -np.inf)

@@ -12,8 +12,10 @@ code while it builds (1M tokens at L0 32: 260 MB; raw neurons, dense, 4 kB per t
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ from saescope.data.packing import pack as packed
 from saescope.features import bundle, weights
 from saescope.features.near_miss import NearMisses
 from saescope.features.neurons import NeuronCorrelation
-from saescope.features.reducer import Monoid
+from saescope.features.reducer import PassReducer
 from saescope.features.spool import Spool
 from saescope.features.store import FeatureStore
 from saescope.features.tables import bundle_content
@@ -104,9 +106,9 @@ def build_features(
     return FeatureStore.open(folder, verify="size")
 
 
-def _sampled_reducers(sae: Dictionary, W_dec: Float[Tensor, "d_sae d_out"], at: "HookPoint", cfg: FeatureConfig) -> dict[str, Monoid]:
+def _sampled_reducers(sae: Dictionary, W_dec: Float[Tensor, "d_sae d_out"], at: "HookPoint", cfg: FeatureConfig) -> dict[str, PassReducer]:
     """What must be reduced while x is there."""
-    reducers: dict[str, Monoid] = {"near_misses": NearMisses(sae, cfg.seed, cfg.sampled_share)}
+    reducers: dict[str, PassReducer] = {"near_misses": NearMisses(sae, cfg.seed, cfg.sampled_share)}
     if at.kind == "mlp_post" and W_dec.shape[1] == sae.d_in:
         reducers["neurons"] = NeuronCorrelation(W_dec, cfg.seed, cfg.sampled_share)
     return reducers
@@ -135,7 +137,7 @@ def _write(folder: Path, config: dict[str, Any], origin: dict[str, Any], content
     writer = ArtifactWriter(folder, bundle.SCHEMA, bundle.VERSION)
     for name in ("features", "pairs", "tokens_fired", "vocab"):
         types, columns = content[name]
-        writer.add_file(f"{name}-0", "parquet", lambda path, types=types, columns=columns: bundle.write_table(path, types, columns))
+        writer.add_file(f"{name}-0", "parquet", partial(bundle.write_table, types=types, columns=columns))
     for name in ("examples", "tokens"):
         writer.add_tensors(f"{name}-0", content[name])
     writer.commit(config=config, provenance=origin, state=content["state"])
@@ -144,16 +146,17 @@ def _write(folder: Path, config: dict[str, Any], origin: dict[str, Any], content
 def _origin(sae, lm, at: "HookPoint", text: Corpus, cfg: FeatureConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the bundle was made from; together with the configs it decides every byte."""
     order = "file order" if text.streaming else f"epoch 0 of seed {cfg.seed}"
-    return {
+    origin = {
+        "sae_sha256": _weights_sha256(sae),
         **given,
         **lm.fingerprint,
         "hook_point": str(at),
-        "sae_sha256": _weights_sha256(sae),
         "corpus": text.name,
         "corpus_sha256": text.sha256,
         "text_part": f"train, {order}",
         "saescope": __version__,
     }
+    return json.loads(canonical_json(origin))  # as it will be read back
 
 
 def _weights_sha256(sae: Any) -> str:

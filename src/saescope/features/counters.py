@@ -36,7 +36,7 @@ class Counters(Monoid):
         largest = np.maximum.reduceat(a.magnitude, a.start[:-1])
         self._raise_to(a.present, exponent(largest))
         self.max_act[a.present] = np.maximum(self.max_act[a.present], largest)
-        self.n_active[a.present] += a.count
+        self.n_active[a.present] += a.n_active
         self.signed[a.present] |= np.minimum.reduceat(a.value, a.start[:-1]) < 0
         e = self.e[a.feature]
         position_bin = np.minimum(15, np.frexp(part.positions + 1.0)[1] - 1)[a.token]

@@ -23,7 +23,7 @@ class Active(NamedTuple):
     start: np.ndarray
 
     @property
-    def count(self) -> np.ndarray:
+    def n_active(self) -> np.ndarray:
         """Active tokens of each present feature."""
         return np.diff(self.start)
 

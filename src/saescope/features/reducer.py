@@ -1,9 +1,26 @@
 """What the reducers of the feature build have in common: their state is arrays, so that it can be saved, compared and merged."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+
+from saescope.activations.encode import Reducer
+from saescope.features.part import Part
+
+
+class PartReducer(Protocol):
+    """Reads the parts that the encode pass left on disk."""
+
+    def add(self, part: Part) -> None: ...
+
+
+class PassReducer(Reducer, Protocol):
+    """Reads the encode pass itself, for what is not kept on disk; its state is saved with every part."""
+
+    def arrays(self) -> dict[str, np.ndarray]: ...
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None: ...
 
 
 class Monoid:

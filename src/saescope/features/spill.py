@@ -36,7 +36,7 @@ class Spill:
 
     def blocks(self) -> Iterator[tuple[range, np.ndarray, np.ndarray, np.ndarray]]:
         """(groups, key, n, total) for consecutive ranges of groups, each small enough to hold; keys sorted and distinct."""
-        tables = [np.load(path, mmap_mode="r") for path in self._files]
+        tables = [np.load(path, mmap_mode="r", allow_pickle=False) for path in self._files]
         edges = [np.searchsorted(table[0], np.arange(self.n_groups + 1) * self.width) for table in tables]
         rows_below = np.sum(edges, axis=0) if edges else np.zeros(self.n_groups + 1, np.int64)
         first = 0

@@ -11,7 +11,7 @@ import torch
 from saescope.activations.encode import Chunk
 from saescope.errors import ArtifactError, NonFiniteActivations
 from saescope.features.part import Part
-from saescope.features.reducer import Monoid
+from saescope.features.reducer import PassReducer
 from saescope.files import ArtifactWriter, Manifest, load_tensors, read_manifest
 
 SCHEMA, VERSION = "saescope.feature_parts", 1
@@ -26,7 +26,7 @@ class Spool:
     and the cursor: a build that was interrupted goes on from the last one, in the same folder with the same `identity`.
     """
 
-    def __init__(self, folder: Path, d_sae: int, others: Mapping[str, Monoid], identity: Mapping[str, Any]):
+    def __init__(self, folder: Path, d_sae: int, others: Mapping[str, PassReducer], identity: Mapping[str, Any]):
         self.folder, self.d_sae, self.others, self.identity = folder, d_sae, others, dict(identity)
         self.latent_dtype = np.uint16 if d_sae <= 2**16 else np.int32
         self._chunks: list[dict[str, np.ndarray]] = []
@@ -56,7 +56,7 @@ class Spool:
             "counted": (chunk.counted, np.bool_),
             "latent": (code.latent, self.latent_dtype),
         }
-        columns = {name: tensor.cpu().numpy().astype(dtype) for name, (tensor, dtype) in arrays.items()}
+        columns: dict[str, np.ndarray] = {name: tensor.cpu().numpy().astype(dtype) for name, (tensor, dtype) in arrays.items()}
         n_active = np.bincount(code.token.cpu().numpy(), minlength=len(chunk.tokens)).astype(np.int32)
         self._chunks.append({**columns, "n_active": n_active, "value": value})
         self._n_entries += len(value)

@@ -11,6 +11,7 @@ import numpy as np
 from saescope.draws import draws
 from saescope.errors import ConfigError, CorruptArtifact, did_you_mean
 from saescope.features import bundle
+from saescope.features.example_files import ExampleFiles
 from saescope.features.examples import KINDS
 from saescope.features.feature import Feature
 from saescope.features.window import Window
@@ -20,7 +21,6 @@ from saescope.render.token_row import mark
 from saescope.render.view_models import ExampleKind, FeatureRow, flag_names, octaves
 
 TABLES = ("features", "pairs", "tokens_fired", "vocab")
-_EXAMPLE_COLUMNS = ("at", "peak", "kind", "stratum", "n_act", "copies")
 
 
 class FeatureStore:
@@ -36,7 +36,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path, manifest: Manifest, paths: dict[str, Path]):
         import duckdb
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
         self.folder, self.manifest, self.provenance = folder, manifest, manifest.provenance
         self._connection = duckdb.connect()
@@ -44,8 +44,7 @@ class FeatureStore:
             for table in TABLES:
                 name = str(paths[table]).replace("'", "''")
                 self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{name}')")
-            self._examples = safe_open(paths["examples"], "np")
-            self._tokens = safe_open(paths["tokens"], "np")
+            self._examples = ExampleFiles(paths["examples"], paths["tokens"], int(manifest.state["row_width"]))
         except (duckdb.Error, SafetensorError) as error:
             raise CorruptArtifact(f"a file of the feature bundle in {folder} cannot be read ({error}). Build it again.") from error
         folders = "[" + ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {paths[table].parent for table in TABLES}) + "]"
@@ -151,19 +150,13 @@ class FeatureStore:
         i = self._checked(i)
         if kind is not None and kind not in KINDS:
             raise ConfigError(f"{kind!r} is no kind of example.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}.")
-        (ex0, ex1), (act0, act1) = (self._examples.get_slice(name)[i : i + 2] for name in ("ex_start", "act_start"))
-        columns = {name: self._examples.get_slice(name)[ex0:ex1] for name in _EXAMPLE_COLUMNS}
-        columns["act_at"] = np.cumsum(columns["n_act"], dtype=np.int64) - columns["n_act"]
-        if kind is not None:
-            chosen = columns["kind"] == KINDS.index(kind)
-            columns = {name: column[chosen] for name, column in columns.items()}
-        return columns | {name: self._examples.get_slice(name)[act0:act1] for name in ("off", "act")}
+        return self._examples.of(i, kind)
 
     def windows(self, i: int, kind: ExampleKind | None = None, context: int = REACH) -> list[Window]:
         """The examples of a feature with their text, best first, `context` tokens each side (at most 32, what is kept)."""
         found = self.examples(i, kind)
-        max_act = float(self._max_act[i])
-        return [self._window(found, j, max_act, max(0, min(context, REACH))) for j in range(len(found["at"]))]
+        reach = max(0, min(context, REACH))
+        return [self._examples.window(found, j, self._max_act[i], reach, *self._vocabulary) for j in range(len(found["at"]))]
 
     def top_token(self, i: int) -> str:
         """Display of the token a feature fires on most; "" for one that never fires."""
@@ -181,36 +174,6 @@ class FeatureStore:
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple]:
         return self._connection.cursor().execute(sql, values).fetchall()
-
-    def _window(self, found: dict[str, np.ndarray], j: int, max_act: float, context: int) -> Window:
-        width = int(self.manifest.state["row_width"])
-        row, position = divmod(int(found["at"][j]), width)
-        left, right = max(0, position - context), min(width, position + context + 1)
-        docs = self._tokens.get_slice("doc")[row, left:right]
-        n = int((docs != 2**32 - 1).sum())
-        ids = self._tokens.get_slice("ids")[row, left : left + n]
-        acts = np.zeros(n)
-        own = slice(int(found["act_at"][j]), int(found["act_at"][j]) + int(found["n_act"][j]))
-        place = found["off"][own].astype(int) + position - left
-        inside = (place >= 0) & (place < n)
-        acts[place[inside]] = found["act"][own].astype(np.float64)[inside] * max_act
-        kind, peak = KINDS[found["kind"][j]], float(found["peak"][j])
-        if kind != "near_miss":
-            acts[position - left] = peak
-        data, special = self._vocabulary
-        return Window(
-            kind=kind,  # type: ignore[arg-type]
-            stratum=int(found["stratum"][j]),
-            ids=tuple(ids.tolist()),
-            tokens=tuple(data[token] for token in ids),
-            acts=tuple(acts.tolist()),
-            docs=tuple(docs[:n].tolist()),
-            specials=tuple(np.flatnonzero(special[ids]).tolist()),
-            peak_at=position - left,
-            peak=peak,
-            position=position,
-            copies=int(found["copies"][j]),
-        )
 
     def _checked(self, i: int) -> int:
         try:

@@ -10,6 +10,7 @@ from saescope.features import bundle, weights
 from saescope.features.coactivation import Coactivation
 from saescope.features.counters import Counters
 from saescope.features.examples import RandomExamples, StrataExamples, TopExamples
+from saescope.features.reducer import PartReducer
 from saescope.features.spool import Spool
 from saescope.features.tokens_fired import TokensFired
 from saescope.features.windows import Windows, gathered, token_table
@@ -34,12 +35,13 @@ def bundle_content(
     F, V = sae.d_sae, max(lm.d_vocab, lm.tokenizer.vocab_size)
     counters, fired = Counters(F), TokensFired(F, V, spool.folder)
     pairs = Coactivation(F, seed, coactive_tokens / max(1, spool.n_tokens), spool.folder)
-    chosen = [TopExamples(F), RandomExamples(F, seed), StrataExamples(F, seed)]
+    top, random, strata = TopExamples(F), RandomExamples(F, seed), StrataExamples(F, seed)
+    reducers: list[PartReducer] = [counters, fired, pairs, top, random, strata]
     for part in spool.parts():
-        for reducer in (counters, fired, pairs, *chosen):
+        for reducer in reducers:
             reducer.add(part)
     counts = counters.result()
-    windows = Windows(gathered([*(reducer.result() for reducer in chosen), spool.others["near_misses"].result()]))
+    windows = Windows(gathered([top.result(), random.result(), strata.result(), spool.others["near_misses"].result()]))
     for part in spool.parts():
         windows.add(part)
     row_index, tokens = token_table(spool.parts())

@@ -23,7 +23,8 @@ def directions(dictionary: Dictionary) -> Float[Tensor, "d_sae d_out"]:
     """W_dec; of a dictionary that names none, what each latent alone adds to x_hat: decode(one_i) - decode(0)."""
     if isinstance(W_dec := getattr(dictionary, "W_dec", None), Tensor):
         return W_dec.detach().float()
-    device = next((t.device for t in vars(dictionary).get("_buffers", {}).values() if isinstance(t, Tensor)), torch.device("cpu"))
+    own = [*dictionary.parameters(), *dictionary.buffers()] if isinstance(dictionary, torch.nn.Module) else []
+    device = own[0].device if own else torch.device("cpu")
     nothing = dictionary.decode(torch.zeros(1, dictionary.d_sae, device=device))
     blocks = []
     for rows in _blocks(dictionary.d_sae, dictionary.d_sae):

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 
+from saescope import errors
 from saescope.models.edit import Edit, joined
 from saescope.models.hook_point import HookPoint
 from saescope.models.module_map import Site
 from saescope.shapes import Bool, Tensor
 
 
-class Stop(Exception):  # noqa: N818 - not an error: how a pass ends early
+class Stop(Exception):
     """Ends the forward pass once the last wanted point was reached."""
 
 
@@ -83,6 +84,8 @@ class Session:
 
     def _visit(self, points: list[HookPoint], x: Tensor) -> Tensor:
         """The vectors as the model goes on with them: the same tensor where nothing was edited."""
+        if not isinstance(x, Tensor):
+            raise errors.UnknownHookPoint(f"{points[0]} holds a {type(x).__name__}, not a tensor. Name a module inside or after it.")
         for at in points:
             if at in self._elsewhere:
                 self._seen[at] = x

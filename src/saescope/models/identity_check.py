@@ -7,7 +7,8 @@
     mlp_post.l, mlp_out.l at a position do not move when an earlier token changes and attn_out.l is held
 
 The first three hold elementwise within 8 eps(dtype) * (|pre| + |attn| + |mlp|): a maximum over the tensor would hide faults behind
-outlier coordinates. The last one tells attention from the MLP, which the sums cannot.
+outlier coordinates. The last one tells attention from the MLP, which the sums cannot: an MLP commutes with a permutation of positions, so
+none may depend on another. It needs no module to be called by hand, whose signatures differ by family.
 """
 
 from collections.abc import Callable, Mapping

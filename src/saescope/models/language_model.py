@@ -226,7 +226,8 @@ class LanguageModel:
             parts = self._microbatch.map(part, *tokens.shape, may_split=may_split)
         run = parts[0] if len(parts) == 1 else _joined(parts)
         if missing := [str(at) for at in points if at not in run.acts]:
-            raise errors.ConfigError(f"the pass ended before {', '.join(missing)}. Read it without stop_at={stop_at}, or with a later one.")
+            why = "no forward pass calls that module" if stop_at is None else f"the pass stopped at {stop_at}"
+            raise errors.ConfigError(f"{', '.join(missing)} was not reached: {why}. Read it with a later stop_at, or name another point.")
         return run
 
     @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from saescope.errors import ArtifactError, ProvenanceMismatch
-from saescope.files import ArtifactWriter, load_tensors, read_manifest
+from saescope.files import MANIFEST, ArtifactWriter, load_tensors, read_manifest
 from saescope.shapes import Tensor
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ def load_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", stamp: Mapp
             trainee.load_state(own, tuple(manifest.state["scales"][name]))
         return Progress(manifest.state["step"], manifest.state["skipped_steps"])
     return None
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint that is committed; 0 where there is none."""
+    committed = [path for path in _steps(folder) if (path / MANIFEST).is_file()]
+    return int(committed[-1].name.removeprefix("step-")) if committed else 0
 
 
 def adam_state(optimizer: torch.optim.Adam, names: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:

@@ -1,0 +1,72 @@
+"""saescope train MODEL --text T --at HOOK, or saescope train --activations FILE: only the SAE."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from saescope.cli._common import console, parse, print_json
+from saescope.cli._reporter import Terminal
+from saescope.cli.run import RunOptions, model_first
+from saescope.pipeline import SAEConfig, run
+from saescope.training.config import TrainConfig
+
+DESCRIPTION = """MODEL --text T --at HOOK: train an SAE and stop there; `saescope run` with the same options goes on with the rest.
+
+With --activations FILE (.npy or .safetensors, [tokens, width]) it trains on activations that somebody saved, without a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayOptions:
+    """Training on saved activations."""
+
+    activations: Path
+    """Array [tokens, width] in a .npy or .safetensors file."""
+    key: str | None = None
+    """Which tensor of a .safetensors file that holds several."""
+    sae: SAEConfig = field(default_factory=SAEConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    out: Path = Path("runs/sae")
+    """Run directory."""
+    replace: bool = False
+    """Start anew in a folder that holds another run."""
+    resume: bool = False
+    """Demand that there is something to continue."""
+    device: str = "auto"
+    """cpu, cuda, cuda:N, mps; auto: the best there is."""
+    json: bool = False
+    """Print the facts as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    if any(word == "--activations" or word.startswith("--activations=") for word in argv):
+        return _train_on_array(parse(argv, ArrayOptions, prog="saescope train", description=DESCRIPTION))
+    options = parse(model_first(argv), RunOptions, prog="saescope train", description=DESCRIPTION)
+    outcome = run(options.config, options.folder, replace=options.replace, resume=options.resume, until="sae", reporter=Terminal())
+    _print_facts(outcome.folder.sae, options.folder, outcome.state == "done", options.json)
+    return 0
+
+
+def _train_on_array(options: ArrayOptions) -> int:
+    from saescope.pipeline.from_array import train_on_array
+
+    folder = train_on_array(
+        options.activations, options.out, options.sae, options.train, key=options.key, device=options.device,
+        replace=options.replace, resume=options.resume, reporter=Terminal(),
+    )  # fmt: skip
+    _print_facts(folder.sae, options.out, folder.state == "done", options.json)
+    return 0
+
+
+def _print_facts(sae: Path, folder: Path, done: bool, as_json: bool) -> None:
+    from saescope.saes.storage import read_provenance
+
+    facts: dict[str, Any] = read_provenance(sae)
+    if as_json:
+        print_json(facts)
+        return
+    training = facts["training"]
+    out = console()
+    out.print(f"{'done' if done else 'trained'}: {sae}")
+    out.print(f"{facts['n_tokens']:,} tokens   FVU {training['fvu']:.4f}   L0 {training['l0']:.2f}   dead {100 * training['dead']:.2f} % (last batch, training rule)")
+    out.print(f"next      saescope eval {folder}")

@@ -1,0 +1,145 @@
+"""What a run is asked to do. The same fields are the flags of `saescope run`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from saescope.config import from_dict, to_dict
+from saescope.errors import ConfigError
+from saescope.training.config import TrainConfig
+
+MOST_CONTEXT = 512
+"""Default length of a sequence, where the model allows more."""
+OPEN = ("context", "packing", "d_sae", "expansion", "k", "l1", "lr", "dead_tokens")
+"""Fields that may be left open (None, "auto") and are chosen when the model and the text are known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which model, and how it is run."""
+
+    model: str
+    """Hub name or folder of a Hugging Face causal language model."""
+    revision: str | None = None
+    """Branch, tag or commit on the Hub."""
+    device: str = "auto"
+    """cpu, cuda, cuda:N, mps; auto: the best there is."""
+    dtype: str = "auto"
+    """float32, bfloat16, float16; auto: that of the weights."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for authors you trust."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """Which text, and how it becomes sequences."""
+
+    text: str
+    """File (txt, jsonl, parquet), folder, or Hub data set."""
+    column: str = "text"
+    """Where the text is, in jsonl, parquet and data sets."""
+    split: str = "train"
+    """Split of a Hub data set."""
+    documents: int | None = None
+    """Use only the first so many documents."""
+    holdout: str | None = None
+    """PATH[:N]: documents that never train, and that results are reported on. None: 5 % by hash of the document's number."""
+    context: int | None = None
+    """Tokens per sequence; None: the model's, at most 512."""
+    packing: Literal["auto", "documents", "stream"] = "auto"
+    """One document per sequence, or documents joined; auto: documents, unless the cut would lose over a tenth of the tokens."""
+    bos: bool = True
+    """BOS before each document, if the tokenizer has one."""
+
+    def __post_init__(self):
+        for name in ("documents", "context"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigError(f"{name}={value} was asked for. It must be at least 1: set --{name}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAEConfig:
+    """Which SAE is trained."""
+
+    sae: Literal["batch_topk", "topk", "relu"] = "batch_topk"
+    """Architecture."""
+    d_sae: int | None = None
+    """Number of latents; or give --expansion."""
+    expansion: float | None = None
+    """Latents per input dimension; 8 if neither is given."""
+    k: int | None = None
+    """Latents per token of topk and batch_topk (default 32)."""
+    l1: float | None = None
+    """Sparsity coefficient of relu (default 5), for squared error summed over d at unit mean square per coordinate."""
+
+    def __post_init__(self):
+        if self.d_sae is not None and self.d_sae < 1:
+            raise ConfigError(f"d_sae={self.d_sae} was asked for. It must be at least 1: set --d-sae.")
+        if self.expansion is not None and not self.expansion > 0:
+            raise ConfigError(f"expansion={self.expansion} was asked for. It must be above 0: set --expansion.")
+        if self.k is not None and self.k < 1:
+            raise ConfigError(f"k={self.k} latents per token were asked for. k must be at least 1: set --k.")
+        for name, owners in (("k", ("topk", "batch_topk")), ("l1", ("relu",))):
+            if getattr(self, name) is not None and self.sae not in owners:
+                raise ConfigError(f"--{name} does not apply to --sae {self.sae}, only to {' and '.join(owners)}. Leave it out.")
+
+    def width(self, d_in: int) -> int:
+        """d_sae for inputs of width d_in."""
+        by_expansion = round((8 if self.expansion is None else self.expansion) * d_in)
+        if self.d_sae is not None and self.expansion is not None and self.d_sae != by_expansion:
+            raise ConfigError(f"d_sae={self.d_sae} and expansion={self.expansion} of d_in={d_in} disagree. Give one of --d-sae, --expansion.")
+        width = self.d_sae if self.d_sae is not None else by_expansion
+        if width < 1:
+            raise ConfigError(f"expansion={self.expansion} of d_in={d_in} leaves no latent. Raise --expansion.")
+        return width
+
+    def options(self) -> dict[str, Any]:
+        """What the architecture's own config is given."""
+        return {name: value for name in ("k", "l1") if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The main job."""
+
+    model: ModelConfig
+    text: TextConfig
+    at: str
+    """Hook point: blocks.3.mlp_post. `saescope hooks MODEL` lists them."""
+    sae: SAEConfig = field(default_factory=SAEConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    cache: str = "auto"
+    """Activations on disk: auto (while training, if the text is read more than once and they fit), never, or a folder to keep."""
+    silent_tokens: int = 500_000
+    """Tokens in which a latent that never fires is reported as dead."""
+    feature_tokens: int = 1_000_000
+    """Tokens that the features are described by."""
+    cards: int = 200
+    """Features shown as cards on the page."""
+
+    def __post_init__(self):
+        for name in ("silent_tokens", "feature_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} was asked for. It must be at least 1: set --{name.replace('_', '-')}.")
+        if self.cards < 0:
+            raise ConfigError(f"cards={self.cards} was asked for. It must be at least 0: set --cards.")
+
+    def settled(self, had: Mapping[str, Any] | None) -> "RunConfig":
+        """This config, with what it leaves open taken from the resolved config of an earlier run of the same folder."""
+        return self if had is None else from_dict(RunConfig, _filled(to_dict(self), had))
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder to keep activations in, where one is named."""
+        return None if self.cache in ("auto", "never") else Path(self.cache)
+
+
+def _filled(given: Mapping[str, Any], had: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {}
+    for name, value in given.items():
+        if isinstance(value, Mapping) and isinstance(had.get(name), Mapping):
+            filled[name] = _filled(value, had[name])
+        else:
+            filled[name] = had.get(name, value) if name in OPEN and value in (None, "auto") else value
+    return filled

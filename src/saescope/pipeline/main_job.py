@@ -1,0 +1,77 @@
+"""`run`: the stages in order, in one folder that can be left and continued."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from saescope.config import to_dict
+from saescope.evals.result import EvalResult
+from saescope.features.store import FeatureStore
+from saescope.pipeline.config import RunConfig
+from saescope.pipeline.page import run_page
+from saescope.pipeline.reporter import Reporter, Silent
+from saescope.pipeline.stages import eval_stage, features_stage, train_stage
+from saescope.pipeline.subject import open_subject, resolved
+from saescope.run_folder import FINISHED, RunFolder, State
+from saescope.saes.base import SAE
+from saescope.saes.storage import load, read_provenance
+from saescope.web.export import write_run_page
+
+TRAINED = ("sae/manifest.json",)
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a run left, and whether it was there already."""
+
+    folder: RunFolder
+    state: State
+    """As the folder was found: "new", "continue" or "done"."""
+    sae: SAE
+    result: EvalResult | None
+    """None after `until="sae"`."""
+    features: FeatureStore | None
+
+
+def run(
+    cfg: RunConfig,
+    out: Path | str,
+    *,
+    replace: bool = False,
+    resume: bool = False,
+    until: Literal["sae", "page"] = "page",
+    reporter: Reporter | None = None,
+) -> RunOutcome:
+    """The main job: trains an SAE, measures it beside its controls, describes its features and writes the page.
+
+    A folder with an unfinished run of the same config is continued; a finished one is only read; one of another config is
+    refused with the fields that differ (`replace` starts anew; `resume` demands something to continue). `until="sae"` stops
+    after training; the same call without it goes on from there.
+
+    Raises: any SaescopeError; before anything is trained wherever that is possible.
+    """
+    reporter = reporter or Silent()
+    finished = TRAINED if until == "sae" else FINISHED
+    earlier = RunFolder(out)
+    cfg = cfg.settled(None if replace else earlier.read_config())
+    earlier.refuse_foreign()
+    if earlier.is_finished(finished) and not replace and earlier.read_config() == to_dict(cfg):
+        return _read(RunFolder(out, "done"), until)
+    subject = open_subject(cfg)
+    cfg = resolved(cfg, subject)
+    with RunFolder.open_or_create(out, to_dict(cfg), replace=replace, resume=resume, finished=finished) as folder:
+        if folder.state == "done":
+            return _read(folder, until)
+        sae = train_stage(folder, subject, cfg, reporter)
+        if until == "sae":
+            return RunOutcome(folder, folder.state, sae, None, None)
+        result = eval_stage(folder, sae, subject, cfg, reporter)
+        features = features_stage(folder, sae, subject, cfg, reporter)
+        write_run_page(folder.index, run_page(cfg, read_provenance(folder.sae), result, features))
+        return RunOutcome(folder, folder.state, sae, result, features)
+
+
+def _read(folder: RunFolder, until: str) -> RunOutcome:
+    if until == "sae":
+        return RunOutcome(folder, "done", load(folder.sae), None, None)
+    return RunOutcome(folder, "done", load(folder.sae), EvalResult.load(folder.path), FeatureStore.open(folder.features))

@@ -1,0 +1,49 @@
+"""What the run's page says, gathered from its artifacts."""
+
+from typing import Any
+
+from saescope.evals.report import eval_table
+from saescope.evals.result import EvalResult
+from saescope.features.store import FeatureStore
+from saescope.pipeline.config import RunConfig
+from saescope.render.view_models import Fact, RunPage
+
+
+def run_page(cfg: RunConfig, provenance: dict[str, Any], result: EvalResult, store: FeatureStore) -> RunPage:
+    """The page of one run: facts, result table, all features, and cards for some."""
+    training = provenance["training"]
+    at = cfg.at
+    sae = f"{cfg.sae.sae}, {cfg.sae.d_sae:,} latents"
+    sparsity = f"k = {cfg.sae.k}" if cfg.sae.k is not None else f"l1 = {cfg.sae.l1}"
+    facts = (
+        Fact("Model", provenance["model"], f"revision {provenance['revision']}, {provenance['dtype']}"),
+        Fact("Hook point", at, f"{training['input_scale']:.4g} = input scale, folded into the weights"),
+        Fact("SAE", sae, sparsity),
+        Fact("Text", provenance["corpus"], f"{provenance['packing']}, {provenance['context_length']} tokens, BOS {provenance['bos']}"),
+        Fact("Held out", provenance["holdout"], f"{result.provenance['n_documents']:,} documents in the report"),
+        Fact("Trained", f"{provenance['n_tokens']:,} tokens", f"{training['steps']:,} steps of {cfg.train.batch_tokens:,}, lr {cfg.train.lr:.2g}"),
+        Fact("Described by", f"{store.n_tokens:,} tokens", "of the training documents"),
+        Fact("Seed", str(cfg.train.seed)),
+    )
+    ids = store.choose_cards(cfg.cards)
+    return RunPage(
+        title=f"{provenance['model']} {at}",
+        facts=facts,
+        table=eval_table(result),
+        features=store.table_rows(),
+        cards=tuple(store[i].card() for i in ids),
+        cards_note=f"{len(ids)} of {len(store):,} features: half by share of mass, half stratified by density.",
+        warnings=tuple(result.warnings),
+        provenance=tuple(Fact(name, str(provenance[name])) for name in ("weights_sha256", "tokenizer_sha256", "corpus_sha256"))
+        + (Fact("sae_sha256", result.provenance["sae_sha256"]), Fact("saescope", result.provenance["version"])),
+        command=command_line(cfg),
+    )
+
+
+def command_line(cfg: RunConfig) -> str:
+    """The command that makes such a run again."""
+    words = ["saescope run", cfg.model.model, "--text", cfg.text.text, "--at", cfg.at, "--sae", cfg.sae.sae, "--d-sae", str(cfg.sae.d_sae)]
+    words += ["--k", str(cfg.sae.k)] if cfg.sae.k is not None else ["--l1", str(cfg.sae.l1)]
+    words += ["--tokens", str(cfg.train.tokens), "--seed", str(cfg.train.seed)]
+    words += ["--holdout", cfg.text.holdout] if cfg.text.holdout else []
+    return " ".join(words)

@@ -1,0 +1,155 @@
+"""The stages of the main job. Each leaves one artifact in the run folder and does nothing where it stands already."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from saescope.activations.cache import build_cache
+from saescope.activations.source import ActivationSource
+from saescope.activations.stream import StreamSource
+from saescope.errors import NotAnArtifact
+from saescope.evals.evaluate import EvalConfig, evaluate
+from saescope.evals.result import EvalResult
+from saescope.features.build import FeatureConfig, build_features
+from saescope.features.store import FeatureStore
+from saescope.pipeline.config import RunConfig
+from saescope.pipeline.reporter import Reporter
+from saescope.pipeline.subject import Subject
+from saescope.run_folder import RunFolder
+from saescope.saes.base import SAE
+from saescope.saes.batch_topk import BatchTopKSAE
+from saescope.saes.registry import build
+from saescope.saes.storage import load, read_provenance, save
+from saescope.shapes import Tensor
+from saescope.training.checkpoint import newest_step
+from saescope.training.loop import TrainReport, train
+from saescope.training.threshold import calibrate_threshold
+
+CALIBRATION_TOKENS = 2**18
+
+
+def train_stage(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter) -> SAE:
+    """The trained SAE, in run/sae."""
+    try:
+        return load(run.sae, device=subject.lm.device)
+    except NotAnArtifact:
+        pass
+    stream = StreamSource(subject.lm, subject.at, subject.corpus, subject.pack)
+    source = _source(run, stream, cfg, reporter)
+    sae = build(cfg.sae.sae, subject.lm.width(subject.at), cfg.sae.width(subject.lm.width(subject.at)), cfg.sae.options(), seed=cfg.train.seed)
+    sae = sae.to(subject.lm.device)
+    first = newest_step(run.checkpoints)
+    with reporter.stage("training", cfg.train.tokens) as tick, Metrics(run.metrics, first) as metrics:
+        report = train(sae, source, cfg.train, record=metrics, checkpoints=run.checkpoints, progress=lambda done: tick(done, **metrics.shown))
+    if isinstance(sae, BatchTopKSAE):
+        calibrate_threshold(sae, _selection(subject, cfg))
+    save(sae, run.sae, _provenance(stream, cfg, report))
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    if cfg.cache_folder is None:
+        shutil.rmtree(run.cache, ignore_errors=True)
+    return sae
+
+
+def eval_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, reporter: Reporter) -> EvalResult:
+    """The quick suite, in run/result.json and run/eval."""
+    try:
+        return EvalResult.load(run.path)
+    except NotAnArtifact:
+        pass
+    eval_cfg = EvalConfig(seed=cfg.train.seed, dead_tokens=cfg.silent_tokens)
+    with reporter.stage("evaluating", None) as tick:
+        result = evaluate(
+            {"sae": sae}, subject.lm, subject.at, subject.corpus, eval_cfg, pack=subject.pack,
+            provenance=sae_digest(run.sae), progress=lambda part, done, total: tick(done, part=part),
+        )  # fmt: skip
+    result.save(run.path)
+    return result
+
+
+def features_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, reporter: Reporter) -> FeatureStore:
+    """The feature bundle, in run/features."""
+    with reporter.stage("describing features", cfg.feature_tokens) as tick:
+        return build_features(
+            sae, subject.lm, subject.at, subject.corpus, run.features, FeatureConfig(n_tokens=cfg.feature_tokens, seed=cfg.train.seed),
+            pack=subject.pack, provenance=sae_digest(run.sae), progress=tick,
+        )  # fmt: skip
+
+
+def sae_digest(folder: Path) -> dict[str, Any]:
+    """Which SAE a result or a bundle is of, and what it was trained on."""
+    from saescope.files import read_manifest
+    from saescope.saes.storage import SCHEMA, VERSION
+
+    manifest = read_manifest(folder, SCHEMA, VERSION)
+    return {"sae_sha256": manifest.files[manifest.file("weights")]["sha256"][:12], "sae": manifest.config}
+
+
+def _source(run: RunFolder, stream: StreamSource, cfg: RunConfig, reporter: Reporter) -> ActivationSource:
+    """The stream itself, or its cache on disk where the text is read more than once."""
+    if cfg.cache == "never" or (stream.corpus.streaming and cfg.cache_folder is None):
+        return stream
+    n_rows = min(cfg.train.tokens, stream.count_rows(seed=cfg.train.seed)) if not stream.corpus.streaming else cfg.train.tokens
+    folder = cfg.cache_folder or run.cache
+    size = 2 * n_rows * max(columns.stop for columns in stream.slices.values())
+    if cfg.cache_folder is None:
+        if n_rows == cfg.train.tokens:
+            return stream
+        if size > shutil.disk_usage(run.path).free // 2 and not folder.exists():
+            reporter.say(f"activations ({size / 1e9:.1f} GB) are not kept on disk, which has little space: the model runs on each pass of the text")
+            return stream
+    with reporter.stage("harvesting", n_rows) as tick:
+        return build_cache(stream, folder, n_rows, seed=cfg.train.seed, progress=tick)
+
+
+def _selection(subject: Subject, cfg: RunConfig) -> Iterator[Tensor]:
+    """Activations of the selection documents, on which thresholds are set; of training documents where there are none."""
+    left = CALIBRATION_TOKENS
+    source = StreamSource(subject.lm, subject.at, subject.corpus, subject.pack, part="select")
+    for batch in source.token_batches(seed=cfg.train.seed, passes=1):
+        rows = source.harvest(batch).to(subject.lm.device).float()
+        yield rows
+        left -= len(rows)
+        if left <= 0:
+            return
+
+
+def _provenance(stream: StreamSource, cfg: RunConfig, report: TrainReport) -> dict[str, Any]:
+    """Where the SAE came from, and how its training ended."""
+    return {
+        **stream.provenance,
+        "holdout": cfg.text.holdout or "5 % of the documents, by hash of their number",
+        "n_tokens": report.tokens,
+        "seed": cfg.train.seed,
+        "training": {**report.facts["sae"], "steps": report.steps, "skipped_steps": report.skipped_steps},
+    }
+
+
+class Metrics:
+    """Appends records to metrics.jsonl. A resumed run drops the lines of steps that it is about to do again."""
+
+    def __init__(self, path: Path, first_step: int):
+        self.path, self.first_step = path, first_step
+        self.shown: dict[str, Any] = {}
+
+    def __enter__(self) -> "Metrics":
+        kept = [line for line in self._lines() if json.loads(line)["step"] <= self.first_step]
+        self.file = self.path.open("w", encoding="utf-8")
+        self.file.writelines(line + "\n" for line in kept)
+        return self
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        self.file.write(json.dumps(record) + "\n")
+        self.file.flush()
+        facts = record["saes"]["sae"]
+        self.shown = {"fvu": facts["fvu"], "L0": facts["l0"], "dead": f"{100 * facts['dead']:.1f} %"}
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def _lines(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").split("\n")
+        return [line for line in lines[:-1] if line]  # what follows the last newline was cut by a kill

@@ -1,0 +1,74 @@
+"""A model and a text, opened and checked against each other: what every stage of the main job starts from."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from saescope.data.corpus import Corpus
+from saescope.data.packing import PackConfig, choose_packing
+from saescope.errors import ConfigError
+from saescope.models.language_model import LanguageModel
+from saescope.pipeline.config import MOST_CONTEXT, ModelConfig, RunConfig, TextConfig
+from saescope.training.optimizer import default_lr
+
+if TYPE_CHECKING:
+    from saescope.models.hook_point import HookPoint
+
+BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: a model at a hook point, reading a text in a certain way."""
+
+    lm: LanguageModel
+    at: "HookPoint"
+    corpus: Corpus
+    pack: PackConfig
+
+
+def open_model(cfg: ModelConfig) -> LanguageModel:
+    """Raises: UnknownModel, HubUnreachable, ConfigError."""
+    return LanguageModel.load(
+        cfg.model, dtype=cfg.dtype, device=cfg.device, revision=cfg.revision, trust_remote_code=cfg.trust_remote_code
+    )
+
+
+def open_corpus(cfg: TextConfig, *, text: str | None = None, holdout: str | None = None) -> Corpus:
+    """The text of a config; `holdout` replaces its own. Raises: UnreadableText, NoTokens, ConfigError, HubUnreachable."""
+    return Corpus.open(
+        text or cfg.text, column=cfg.column, split=cfg.split, n_documents=cfg.documents, holdout=holdout if holdout is not None else cfg.holdout
+    )
+
+
+def packing_of(cfg: TextConfig, lm: LanguageModel, corpus: Corpus, batch_tokens: int) -> PackConfig:
+    """How the text is laid into sequences. Raises: ConfigError for a context beyond the model's."""
+    context = cfg.context if cfg.context is not None else min(lm.context_length, MOST_CONTEXT)
+    if context > lm.context_length:
+        raise ConfigError(f"a context of {context} tokens was asked for, but {lm.name} reads at most {lm.context_length}. Lower --context.")
+    packing = choose_packing(corpus, lm.tokenizer, context) if cfg.packing == "auto" else cfg.packing
+    return PackConfig(context=context, packing=packing, bos=cfg.bos, batch_sequences=max(1, batch_tokens // context))
+
+
+def open_subject(cfg: RunConfig) -> Subject:
+    """The model, hook point, text and packing of a run."""
+    lm = open_model(cfg.model)
+    at = lm.resolve(cfg.at)
+    corpus = open_corpus(cfg.text)
+    return Subject(lm, at, corpus, packing_of(cfg.text, lm, corpus, cfg.train.batch_tokens))
+
+
+def resolved(cfg: RunConfig, subject: Subject) -> RunConfig:
+    """The config with everything that it leaves open chosen. Raises: ConfigError for a width or k that does not fit."""
+    from saescope.saes.registry import build
+
+    d_in = subject.lm.width(subject.at)
+    d_sae = cfg.sae.width(d_in)
+    options = vars(build(cfg.sae.sae, 1, d_sae, cfg.sae.options(), seed=None).cfg)  # checks k against d_sae
+    lr = cfg.train.lr if cfg.train.lr is not None else default_lr(cfg.train, d_sae)
+    return replace(
+        cfg,
+        at=str(subject.at),
+        text=replace(cfg.text, context=subject.pack.context, packing=subject.pack.packing),
+        sae=replace(cfg.sae, d_sae=d_sae, k=options.get("k"), l1=options.get("l1")),
+        train=replace(cfg.train, lr=lr, dead_tokens=cfg.train.dead_after),
+    )
