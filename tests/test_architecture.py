@@ -12,7 +12,8 @@ SRC = Path(__file__).resolve().parents[1] / "src" / "saescope"
 # A room may import every room of an earlier line and itself, none of its own line.
 LINES = [
     {"errors", "shapes", "_version"},
-    {"files", "draws"},
+    {"disk", "draws"},
+    {"files"},
     {"config", "stats", "parallel"},
     {"run_folder"},
     {"models", "saes", "data", "render"},

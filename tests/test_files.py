@@ -8,21 +8,9 @@ import sys
 import pytest
 import torch
 
-from saescope import errors, files
-from saescope.files import (
-    MANIFEST,
-    ArtifactWriter,
-    canonical_json,
-    load_tensors,
-    make_folder,
-    read_json,
-    read_manifest,
-    sha256_of,
-    verified,
-    write_json,
-    write_text,
-    writing,
-)
+from saescope import disk, errors, files
+from saescope.disk import make_folder, read_json, sha256_of, write_json, write_text, writing
+from saescope.files import MANIFEST, ArtifactWriter, canonical_json, load_tensors, read_manifest, verified
 
 TENSORS = {"W": torch.arange(12.0).reshape(3, 4), "b": torch.ones(3, dtype=torch.bfloat16)}
 
@@ -248,7 +236,7 @@ def assert_whole(folder, *, old: bool):
 def test_a_write_error_at_any_point_leaves_a_whole_artifact(tmp_path, monkeypatch, site, n, how, error):
     write(tmp_path)
     before = names(tmp_path)
-    monkeypatch.setattr(files, "_fault_hits", {})
+    monkeypatch.setattr(disk, "_fault_hits", {})
     monkeypatch.setenv("SAESCOPE_FAULT", f"{site}:{n}:{how}")
     if n <= HITS[site]:
         with pytest.raises(error):

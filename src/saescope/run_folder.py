@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from saescope import errors
 from saescope.config import config_difference
-from saescope.files import MANIFEST, make_folder, os_error, read_json, write_json
+from saescope.disk import alive, make_folder, os_error, read_json, write_json
+from saescope.files import MANIFEST
 
 State = Literal["new", "continue", "done"]
 SCHEMA = "saescope.run/1"
@@ -163,7 +164,7 @@ class RunFolder:
         """Delete what dead processes left half written. Only the owner of the lock writes here, so another live pid is none of ours."""
         for folder, _, names in os.walk(self.path):
             for name in names:
-                if (match := re.match(r"tmp-(\d+)-", name)) and not _alive(int(match[1])):
+                if (match := re.match(r"tmp-(\d+)-", name)) and not alive(int(match[1])):
                     Path(folder, name).unlink(missing_ok=True)
 
     def _acquire(self) -> None:
@@ -238,17 +239,7 @@ def _stale(held: str) -> bool:
     owner = _parsed(held)
     if owner is None or owner["host"] != socket.gethostname():
         return False
-    return not _alive(owner["pid"]) or owner.get("started") != _started(owner["pid"])
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    return not alive(owner["pid"]) or owner.get("started") != _started(owner["pid"])
 
 
 def _started(pid: int) -> str | None:

@@ -51,7 +51,7 @@ def test_two_bytes_a_value(stream, tmp_path):
 
 def test_unfinished_is_not_a_cache_and_goes_on(stream, tmp_path, monkeypatch):
     n = stream.count_rows(seed=0)
-    monkeypatch.setattr("saescope.files._fault_hits", {})
+    monkeypatch.setattr("saescope.disk._fault_hits", {})
     monkeypatch.setenv("SAESCOPE_FAULT", "shard.write:3:enospc")
     with pytest.raises(DiskFull):
         build_cache(stream, tmp_path, n, seed=0)

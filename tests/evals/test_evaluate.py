@@ -13,6 +13,7 @@ from saescope.evals import EvalConfig, evaluate
 from saescope.evals.fidelity import Fidelity, fidelity_pass
 from saescope.evals.sums import Intervals
 from saescope.saes.registry import build
+from saescope.saes.storage import sae_sha256
 
 AT = "blocks.1.mlp_post"
 SMALL = {"fidelity_tokens": 200, "activation_tokens": 300, "select_tokens": 300, "n_resamples": 20}
@@ -202,7 +203,7 @@ def test_provenance_and_progress(lm, corpus, pack):
     assert stated["corpus_sha256"] == corpus.sha256
     assert stated["config"]["fidelity_tokens"] == 200
     assert stated["extra"] == 1
-    assert len(stated["sae_sha256"]) == 64
+    assert stated["sae_sha256"] == sae_sha256(sae)
     assert list(dict.fromkeys(part for part, _, _ in seen)) == ["select", "activations", "dead", "fidelity"]
     for part in ("select", "activations", "dead", "fidelity"):
         *_, (_, done, total) = [step for step in seen if step[0] == part]

@@ -15,7 +15,8 @@ def result():
         "sparsity.n_latents": Metric(4096, unit="latents"),
     }
     missing = {"row": Metric(None, status="missing", reason="missing: train it")}
-    return EvalResult(rows={"sae": row, "neurons": row, "frozen_decoder": missing}, warnings=["zero ablation is absurd"])
+    rows = {"sae": row, "neurons": row, "random_dictionary": row, "frozen_decoder": missing}
+    return EvalResult(rows=rows, warnings=["zero ablation is absurd"])
 
 
 def printed(renderable) -> str:
@@ -28,7 +29,7 @@ def printed(renderable) -> str:
 
 
 def test_headline(result):
-    assert report.headline(result).startswith("sae: delta CE 0.0987, L0 31.9, dead 1,234 of 4,096, FVU 0.120   neurons: ")
+    assert report.headline(result).startswith("sae: delta CE 0.0987, L0 31.9, dead 1,234 of 4,096, FVU 0.120\nneurons: ")
 
 
 def test_summary_fits_a_terminal_and_says_what_is_missing(result):
@@ -41,11 +42,12 @@ def test_summary_fits_a_terminal_and_says_what_is_missing(result):
 
 def test_page_table(result):
     table = report.eval_table(result)
-    sae, _, absent = table.rows
+    sae, *_, absent = table.rows
     assert {column.key for column in table.columns} >= {"fidelity.delta_ce", "sparsity.dead"}
     assert sae.cells["fidelity.delta_ce"].ci == (0.09, 0.11)
     assert isinstance(sae.cells["sparsity.dead"].value, int)
-    assert (sae.cells["fidelity.recovered.zero"].status, sae.cells["fidelity.recovered.zero"].reason) == ("undefined", "gap too small")
-    assert sae.cells["fidelity.kl"].status == "missing"
+    assert sae.cells["fidelity.recovered.zero"].value is None
+    assert (sae.cells["fidelity.recovered.zero"].status, sae.cells["fidelity.recovered.zero"].reason) == ("ok", "gap too small")
+    assert sae.cells["fidelity.kl"].status == "skipped"
     assert (absent.missing, absent.cells) == ("missing: train it", {})
     assert "500,000" in table.note

@@ -28,7 +28,7 @@ def small_sae() -> TopKSAE:
 
 
 def build(lm, text: Path, folder: Path, *, sae=None, cfg: FeatureConfig = CONFIG, **options) -> FeatureStore:
-    return build_features(sae or small_sae(), lm, AT, Corpus.open(text), folder, cfg, pack=PACK, provenance={"seed": 0}, **options)
+    return build_features(sae or small_sae(), lm, AT, Corpus.open(text), folder, cfg, pack=PACK, **options)
 
 
 if __name__ == "__main__":  # text, folder: to be killed by $SAESCOPE_FAULT

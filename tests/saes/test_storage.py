@@ -73,7 +73,7 @@ def test_a_full_disk_leaves_the_old_sae(tmp_path, monkeypatch):
     old = build("topk", 6, 12, {"k": 3}, seed=1)
     save(old, tmp_path)
     monkeypatch.setenv("SAESCOPE_FAULT", "sae.write:1:enospc")
-    monkeypatch.setattr("saescope.files._fault_hits", {})
+    monkeypatch.setattr("saescope.disk._fault_hits", {})
     from saescope.errors import DiskFull
 
     with pytest.raises(DiskFull, match="no space left"):

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from saescope.activations.source import ActivationSource, Batch
+from saescope.disk import make_folder, read_json, sweep_abandoned, write_json
 from saescope.errors import CorruptArtifact, DiskFull, NotAnArtifact, ProvenanceMismatch
-from saescope.files import ArtifactWriter, Manifest, canonical_json, load_tensors, make_folder, read_json, read_manifest, sweep_abandoned, write_json
+from saescope.files import ArtifactWriter, Manifest, canonical_json, load_tensors, read_manifest
 
 SCHEMA, VERSION = "saescope.cache", 1
 SHARD_BYTES = 64 * 2**20
@@ -45,7 +46,9 @@ class CachedSource:
 
     def batches(self, n_tokens: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
         if seed != self.seed:
-            raise ProvenanceMismatch(f"the cache in {self.folder} was harvested with seed {self.seed}, not {seed}. Use --seed {self.seed}, or another cache.")
+            raise ProvenanceMismatch(
+                f"the cache in {self.folder} was harvested with seed {self.seed}, not {seed}. Use --seed {self.seed}, or another cache."
+            )
         left, start = n_tokens, start % self.n_rows
         while left > 0:
             for item in self.items:
@@ -115,7 +118,9 @@ def _committed_items(folder: Path, stamp: str) -> list[dict[str, Any]]:
         if not isinstance(item, dict) or not {"stamp", "rows", "file", "bytes", "sha256"} <= item.keys():
             raise CorruptArtifact(f"{path} is not the record of a cache shard. Delete {folder} and harvest again.")
         if item["stamp"] != stamp:
-            raise ProvenanceMismatch(f"{folder} holds activations of another model, text, hook point or seed. Choose another --cache, or delete it.")
+            raise ProvenanceMismatch(
+                f"{folder} holds activations of another model, text, hook point or seed. Choose another --cache, or delete it."
+            )
         items.append(item)
     return items
 
@@ -135,7 +140,9 @@ def _shards(batches: Iterator[Batch], n: int) -> Iterator[torch.Tensor]:
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DiskFull(f"the activation cache in {folder} needs {needed:,} bytes, but only {free:,} are free. Free some, or run with --cache never.")
+        raise DiskFull(
+            f"the activation cache in {folder} needs {needed:,} bytes, but only {free:,} are free. Free some, or run with --cache never."
+        )
 
 
 def _sweep(folder: Path, named: set[str]) -> None:

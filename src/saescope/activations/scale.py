@@ -29,11 +29,15 @@ def scale_of(x: Float[Tensor, "n d"]) -> Scale:
     usual = square_N <= 100 * square_N.nanmedian()  # false for NaN and Inf too
     mean_square = square_N[usual].mean().item()
     if not 0 < mean_square < float("inf"):
-        raise NonFiniteActivations(f"the first {len(x):,} activations have mean square norm {mean_square}: there is nothing to train on. Check the model.")
+        raise NonFiniteActivations(
+            f"the first {len(x):,} activations have mean square norm {mean_square}: there is nothing to train on. Check the model."
+        )
     return Scale(value=(x.shape[1] / mean_square) ** 0.5, n_tokens=len(x), n_outliers=int((~usual).sum()))
 
 
-def estimate_scales(source: ActivationSource, *, seed: int, n_tokens: int = SAMPLE_TOKENS) -> tuple[Mapping[Any, Scale], Float[Tensor, "n d_row"]]:
+def estimate_scales(
+    source: ActivationSource, *, seed: int, n_tokens: int = SAMPLE_TOKENS
+) -> tuple[Mapping[Any, Scale], Float[Tensor, "n d_row"]]:
     """The scale of every hook point of a source, and the rows they were estimated from: the stream's first `n_tokens`.
 
     Consumes no training tokens: training starts at token 0 of the same stream.

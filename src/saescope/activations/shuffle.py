@@ -25,7 +25,9 @@ class PoolPlan:
     seed: int
 
     @classmethod
-    def fitting(cls, *, n_tokens: int, batch_tokens: int, d_row: int, seed: int, rows: int = 2**18, max_bytes: int = 512 * 2**20) -> "PoolPlan":
+    def fitting(
+        cls, *, n_tokens: int, batch_tokens: int, d_row: int, seed: int, rows: int = 2**18, max_bytes: int = 512 * 2**20
+    ) -> "PoolPlan":
         """At most `rows` slots and `max_bytes` of two-byte values, at least 32 batches where there are as many; whole batches."""
         slots = min(rows, max_bytes // (2 * d_row), n_tokens)
         n_batches = max(slots // batch_tokens, min(32, n_tokens // batch_tokens), 1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from saescope.draws import draws
-from saescope.errors import ConfigError, NoTokens, NonFiniteActivations, UnreadableText
+from saescope.errors import ConfigError, NonFiniteActivations, NoTokens, UnreadableText
 from saescope.shapes import Float, Tensor
 
 STORED = torch.bfloat16
@@ -65,7 +65,9 @@ class TensorSource:
     """
 
     def __init__(self, rows: Tensor | np.ndarray | str | Path, *, name: str = "x", key: str | None = None):
-        self.rows, corpus = (read_rows(Path(rows), key), Path(rows).name) if isinstance(rows, str | Path) else (torch.as_tensor(rows), "array")
+        self.rows, corpus = (
+            (read_rows(Path(rows), key), Path(rows).name) if isinstance(rows, str | Path) else (torch.as_tensor(rows), "array")
+        )
         if self.rows.ndim != 2 or not self.rows.is_floating_point():
             raise ConfigError(
                 f"activations of shape {tuple(self.rows.shape)} and type {self.rows.dtype} were given. "
@@ -97,9 +99,11 @@ def read_rows(path: Path, key: str | None) -> Tensor:
             from safetensors.torch import load_file
 
             tensors = load_file(path)
-            if key is None and len(tensors) > 1 or key is not None and key not in tensors:
+            if (key is None and len(tensors) > 1) or (key is not None and key not in tensors):
                 raise ConfigError(f"{path} holds tensors {sorted(tensors)}. Say which one to train on: key=NAME.")
             return tensors[key] if key is not None else next(iter(tensors.values()))
     except (OSError, ValueError, RuntimeError) as error:
-        raise UnreadableText(f"{path} could not be read as an array ({error}). A .npy or .safetensors file of floats is expected.") from error
+        raise UnreadableText(
+            f"{path} could not be read as an array ({error}). A .npy or .safetensors file of floats is expected."
+        ) from error
     raise UnreadableText(f"{path} is neither .npy nor .safetensors. Save the activations as one of these; pickles are not read.")

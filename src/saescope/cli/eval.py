@@ -7,14 +7,17 @@ from typing import Literal
 
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
-from saescope.config import config_hash
+from saescope.config import config_hash, to_dict
 from saescope.evals.evaluate import EvalConfig, evaluate
 from saescope.evals.report import summary
-from saescope.interop import OpenedSAE
-from saescope.pipeline.revisit import Revisit, revisit
-from saescope.pipeline.stages import sae_digest
+from saescope.pipeline.config import RunConfig
+from saescope.pipeline.outputs import refuse_occupied
+from saescope.pipeline.revisit import Revisit, Revisited, at_least_1, revisit
+from saescope.pipeline.stages import eval_config
+from saescope.saes.storage import sae_sha256
 
 WHOLE_TEXT = 10**12
+SILENT_TOKENS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,38 +32,49 @@ class EvalOptions(Revisit):
     """Tokens whose predictions are compared; None: 32,000, or all of --text."""
     activation_tokens: int | None = None
     """Tokens for reconstruction and sparsity; None: 100,000, or all of --text."""
-    silent_tokens: int = 500_000
-    """Tokens in which a latent that never fires is counted as dead."""
-    seed: int = 0
-    """Of the bootstrap and the random controls."""
+    silent_tokens: int | None = None
+    """Tokens in which a latent that never fires is counted as dead; None: as the run's, or 500,000."""
+    seed: int | None = None
+    """Of the bootstrap and the random controls; None: as the run's, or 0."""
     out: Path | None = None
-    """Folder for result.json and eval/; None: the run, or its reports/ for another text or hook point."""
+    """Folder for result.json and eval/; None: the run, or its reports/ where anything differs from how the run was measured."""
     json: bool = False
     """Print the result as JSON."""
 
-    @property
-    def config(self) -> EvalConfig:
-        usual = EvalConfig() if self.text is None else EvalConfig(fidelity_tokens=WHOLE_TEXT, activation_tokens=WHOLE_TEXT)
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("fidelity_tokens", "activation_tokens", "silent_tokens"):
+            at_least_1(name, getattr(self, name))
+        self.config(None)  # the rows are checked before anything is loaded
+
+    def config(self, run: RunConfig | None) -> EvalConfig:
+        """The evaluation of an SAE of this run, or of none."""
+        usual = eval_config(run) if run else EvalConfig(dead_tokens=SILENT_TOKENS)
+        whole = None if self.text is None else WHOLE_TEXT
         return EvalConfig(
             suite=self.suite,
-            fidelity_tokens=self.fidelity_tokens if self.fidelity_tokens is not None else usual.fidelity_tokens,
-            activation_tokens=self.activation_tokens if self.activation_tokens is not None else usual.activation_tokens,
-            dead_tokens=self.silent_tokens,
+            fidelity_tokens=self.fidelity_tokens or whole or usual.fidelity_tokens,
+            activation_tokens=self.activation_tokens or whole or usual.activation_tokens,
+            dead_tokens=self.silent_tokens or usual.dead_tokens,
             controls=self.rows,
-            seed=self.seed,
+            seed=self.seed if self.seed is not None else usual.seed,
         )
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(argv, EvalOptions, prog="saescope eval", description="SAE: measure an SAE beside its control rows.", positional=("sae",))
-    cfg = options.config  # before anything is loaded
-    opened, subject = revisit(options)
+    options = parse(
+        argv, EvalOptions, prog="saescope eval", description="SAE: measure an SAE beside its control rows.", positional=("sae",)
+    )
+    if options.out is not None:
+        refuse_occupied(options.out, "saescope.eval")
+    seen = revisit(options, text_as="report")
+    subject, cfg = seen.subject, options.config(seen.cfg)
     with Terminal().stage("evaluating", None) as tick:
         result = evaluate(
-            {"sae": opened.sae}, subject.lm, subject.at, subject.corpus, cfg, pack=subject.pack,
-            provenance=sae_digest(opened.folder), progress=lambda part, done, total: tick(done, part=part),
+            {"sae": seen.opened.sae}, subject.lm, subject.at, subject.corpus, cfg, pack=subject.pack,
+            provenance={"sae_sha256": sae_sha256(seen.opened.sae)}, progress=lambda part, done, total: tick(done, part=part),
         )  # fmt: skip
-    folder = options.out or _folder(options, opened)
+    folder = options.out or _folder(options, seen, cfg)
     result.save(folder)
     if options.json:
         print_json(result.to_json())
@@ -71,9 +85,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _folder(options: EvalOptions, opened: OpenedSAE) -> Path:
-    if opened.run is None:
-        return opened.folder
-    if options.text is None and options.at is None and options.model is None and options.documents is None:
-        return opened.run.path
-    return opened.run.reports / f"eval-{config_hash(options)[:12]}"
+def _folder(options: EvalOptions, seen: Revisited, cfg: EvalConfig) -> Path:
+    """The SAE's own folder if it was measured as its run does; else a report of its own, so that the run's page stays true."""
+    run = seen.opened.run
+    if run is None:
+        return seen.opened.folder
+    changes = {name: getattr(options, name) for name in ("model", "at", "text", "documents", "column")}
+    if seen.cfg is not None and cfg == eval_config(seen.cfg) and not any(changes.values()):
+        return run.path
+    return run.reports / f"eval-{config_hash({**changes, **to_dict(cfg)})[:12]}"

@@ -1,5 +1,6 @@
 """saescope features build SAE: the feature database."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
 from saescope.errors import ConfigError, did_you_mean
 from saescope.features.build import FeatureConfig, build_features
-from saescope.pipeline.revisit import Revisit, revisit
-from saescope.pipeline.stages import sae_digest
+from saescope.pipeline.config import RunConfig
+from saescope.pipeline.outputs import refuse_occupied
+from saescope.pipeline.revisit import Revisit, at_least_1, revisit
+from saescope.pipeline.stages import feature_config
 
 ACTIONS = ("build",)
 USAGE = "usage: saescope features build SAE [--feature-tokens N] [--out DIR]\n       saescope features build --help"
@@ -19,32 +22,43 @@ USAGE = "usage: saescope features build SAE [--feature-tokens N] [--out DIR]\n  
 class BuildOptions(Revisit):
     """What the features are described by, and where the bundle goes."""
 
-    feature_tokens: int = 1_000_000
-    """Tokens read."""
-    seed: int = 0
-    """Of the order of documents and of sampled examples."""
+    feature_tokens: int | None = None
+    """Tokens read; None: as the run's, or 1,000,000."""
+    seed: int | None = None
+    """Of the order of documents and of sampled examples; None: as the run's, or 0."""
     out: Path | None = None
     """Folder of the bundle; None: features/ of the run, or of the SAE folder."""
     json: bool = False
     """Print what was built as JSON."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        at_least_1("feature_tokens", self.feature_tokens)
+
+    def config(self, run: RunConfig | None) -> FeatureConfig:
+        """The description of an SAE of this run, or of none."""
+        usual = feature_config(run) if run else FeatureConfig()
+        return FeatureConfig(n_tokens=self.feature_tokens or usual.n_tokens, seed=self.seed if self.seed is not None else usual.seed)
+
 
 def main(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("--help", "-h"):
-        print(USAGE)
+        print(USAGE, file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
     if argv[0] not in ACTIONS:
         raise ConfigError(f"saescope features has no action {argv[0]!r}, only {', '.join(ACTIONS)}.{did_you_mean(argv[0], ACTIONS)}")
     options = parse(
         argv[1:], BuildOptions, prog="saescope features build", description="SAE: describe every feature by the text.", positional=("sae",)
     )
-    cfg = FeatureConfig(n_tokens=options.feature_tokens, seed=options.seed)  # before anything is loaded
-    opened, subject = revisit(options)
+    if options.out is not None:
+        refuse_occupied(options.out, "saescope.features")
+    seen = revisit(options, text_as="corpus")
+    opened, subject, cfg = seen.opened, seen.subject, options.config(seen.cfg)
     folder = options.out or (opened.run.features if opened.run else opened.folder / "features")
-    with Terminal().stage("describing features", options.feature_tokens) as tick:
+    with Terminal().stage("describing features", cfg.n_tokens) as tick:
         store = build_features(
             opened.sae, subject.lm, subject.at, subject.corpus, folder, cfg, pack=subject.pack,
-            provenance=sae_digest(opened.folder), progress=tick,
+            progress=tick,
         )  # fmt: skip
     facts = {"folder": str(folder), "n_features": len(store), "n_alive": len(store.alive()), "n_tokens": store.n_tokens}
     if options.json:

@@ -1,15 +1,15 @@
 """saescope train MODEL --text T --at HOOK, or saescope train --activations FILE: only the SAE."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
 from saescope.cli.run import RunOptions, model_first
-from saescope.pipeline import SAEConfig, run
-from saescope.training.config import TrainConfig
+from saescope.pipeline import run
+from saescope.pipeline.config import ArrayConfig
 
 DESCRIPTION = """MODEL --text T --at HOOK: train an SAE and stop there; `saescope run` with the same options goes on with the rest.
 
@@ -17,25 +17,21 @@ With --activations FILE (.npy or .safetensors, [tokens, width]) it trains on act
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArrayOptions:
-    """Training on saved activations."""
+class ArrayOptions(ArrayConfig):
+    """Training on saved activations, and where it goes."""
 
-    activations: Path
-    """Array [tokens, width] in a .npy or .safetensors file."""
-    key: str | None = None
-    """Which tensor of a .safetensors file that holds several."""
-    sae: SAEConfig = field(default_factory=SAEConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
     out: Path = Path("runs/sae")
     """Run directory."""
     replace: bool = False
     """Start anew in a folder that holds another run."""
     resume: bool = False
     """Demand that there is something to continue."""
-    device: str = "auto"
-    """cpu, cuda, cuda:N, mps; auto: the best there is."""
     json: bool = False
     """Print the facts as JSON."""
+
+    @property
+    def config(self) -> ArrayConfig:
+        return ArrayConfig(**{field.name: getattr(self, field.name) for field in fields(ArrayConfig)})
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,10 +46,7 @@ def main(argv: Sequence[str]) -> int:
 def _train_on_array(options: ArrayOptions) -> int:
     from saescope.pipeline.from_array import train_on_array
 
-    folder = train_on_array(
-        options.activations, options.out, options.sae, options.train, key=options.key, device=options.device,
-        replace=options.replace, resume=options.resume, reporter=Terminal(),
-    )  # fmt: skip
+    folder = train_on_array(options.config, options.out, replace=options.replace, resume=options.resume, reporter=Terminal())
     _print_facts(folder.sae, options.out, folder.state == "done", options.json)
     return 0
 
@@ -68,5 +61,6 @@ def _print_facts(sae: Path, folder: Path, done: bool, as_json: bool) -> None:
     training = facts["training"]
     out = console()
     out.print(f"{'done' if done else 'trained'}: {sae}")
-    out.print(f"{facts['n_tokens']:,} tokens   FVU {training['fvu']:.4f}   L0 {training['l0']:.2f}   dead {100 * training['dead']:.2f} % (last batch, training rule)")
+    last = f"FVU {training['fvu']:.4f}   L0 {training['l0']:.2f}   dead {100 * training['dead']:.2f} %"
+    out.print(f"{facts['n_tokens']:,} tokens   {last} (last batch, training rule)")
     out.print(f"next      saescope eval {folder}")

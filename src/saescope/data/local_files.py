@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saescope import files
+from saescope import disk
 from saescope.data.readers import BOUNDARY, JSONL_SUFFIXES, PARQUET_SUFFIXES, TEXT_SUFFIXES, Reader, reader_of
 from saescope.errors import NoTokens, UnreadableText, did_you_mean
 
@@ -65,7 +65,7 @@ class LocalTexts:
 
     def sha256(self) -> str:
         """Digest of the contents of the files that were read, in their order; names and places do not matter."""
-        return hashlib.sha256(" ".join(files.sha256_of(reader.path) for reader in self._readers).encode()).hexdigest()
+        return hashlib.sha256(" ".join(disk.sha256_of(reader.path) for reader in self._readers).encode()).hexdigest()
 
     def describe(self) -> str:
         """How many documents, and for a single one why it is only one."""

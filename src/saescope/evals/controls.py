@@ -22,8 +22,8 @@ from saescope.stats import CoMoments
 UNTRAINED = ("neurons", "neurons_topk", "pca", "untrained", "random_dictionary")
 """Rows that `evaluate` makes by itself."""
 TRAINED = {
-    "frozen_decoder": "missing: saescope run --recipe controls RUN",
-    "shuffled_model": "missing: saescope run --recipe controls RUN",
+    "frozen_decoder": "missing: it needs training of its own, which this version does not do",
+    "shuffled_model": "missing: it needs training of its own, which this version does not do",
 }
 """Rows that need training, and what is printed while they are absent."""
 
@@ -162,8 +162,8 @@ def pca(fit: Moments, k: int) -> Coordinates:
 def untrained(sae: SAE, fit: Moments, k: int, *, seed: int = 0) -> KLargest:
     """The SAE as it was before its first step: same class and widths, b_dec at the geometric median, the k largest latents."""
     fresh = build(sae.architecture, sae.d_in, sae.d_sae, asdict(sae.cfg), seed=seed)
-    weights = (weight.to(fit.sample.device) for weight in (fresh.W_enc, fresh.b_enc, fresh.W_dec))
-    return KLargest(*weights, geometric_median(fit.sample), k).scaled_to(fit.sample)
+    fresh = fresh.to(fit.sample.device)
+    return KLargest(fresh.W_enc, fresh.b_enc, fresh.W_dec, geometric_median(fit.sample), k).scaled_to(fit.sample)
 
 
 def random_dictionary(fit: Moments, d_sae: int, k: int, *, seed: int = 0) -> KLargest:
@@ -184,7 +184,7 @@ def control(name: str, sae: Dictionary, fit: Moments, *, seed: int = 0) -> Dicti
         return neurons_topk(fit, fit.k)
     if name == "pca":
         return pca(fit, fit.k)
-    if name == "untrained":
+    if name == "untrained" and isinstance(sae, SAE):
         return untrained(sae, fit, fit.k, seed=seed)
     if name == "random_dictionary":
         return random_dictionary(fit, sae.d_sae, fit.k, seed=seed)

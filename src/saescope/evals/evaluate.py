@@ -16,10 +16,11 @@ from saescope.evals.controls import TRAINED, UNTRAINED, Coordinates, Moments, co
 from saescope.evals.fidelity import Fidelity, fidelity_batch, fidelity_pass, splices
 from saescope.evals.geometry import geometry
 from saescope.evals.result import EvalResult, Metric
-from saescope.evals.rows import EncodeOnly, Finite, RowReducers, check_rows, weights_sha256
+from saescope.evals.rows import EncodeOnly, Finite, RowReducers, check_rows
 from saescope.evals.sparsity import Firing
 from saescope.evals.sums import Intervals
 from saescope.files import environment
+from saescope.saes.storage import sae_sha256
 from saescope.shapes import Float, Tensor
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def evaluate(
 ) -> EvalResult:
     """Every metric of the suite for `rows` (one of them "sae") and for the controls of `cfg`, which are matched to its L0.
 
-    All numbers are from the report documents; means and controls are fitted on the selection documents. `provenance` is added to
-    what is stated anyway (model, hook point, corpus, sizes, config).
+    All numbers are from the report documents; means and controls are fitted on the selection documents. `provenance` adds facts
+    to those stated anyway (model, hook point, corpus, sizes, config); it replaces none of them.
     Raises: ConfigError (no row "sae"), UnknownHookPoint, WidthMismatch, NoTokens, NonFiniteActivations.
     """
     at = lm.resolve(at)
@@ -147,7 +148,7 @@ class _Evaluation:
         reducers = {name: RowReducers(row, self.intervals) for name, row in self.rows.items()}
         with self._timed("activations"):
             documents, n = self.fidelity_documents + more, self.n_fidelity + n_more
-            sinks = {name: (self.rows[name], [Finite(), *reducers[name].all]) for name in self.rows}
+            sinks = {name: (row, [*([Finite()] if name == "sae" else []), *reducers[name].all]) for name, row in self.rows.items()}
             self.facts["n_tokens"] = self._encode("activations", documents, sinks, n)
             self.facts["n_documents"] = len(documents)
         with self._timed("dead"):
@@ -194,7 +195,7 @@ class _Evaluation:
             self.metrics.setdefault(name, {"row": Metric(None, status="missing", reason=reason)})
         order = [*self.given, *(name for name in self.metrics if name not in self.given)]
         stated = {
-            "sae_sha256": weights_sha256(self.rows["sae"]),
+            "sae_sha256": sae_sha256(self.rows["sae"]),
             "hook_point": str(self.at),
             "corpus": self.text.name,
             "corpus_sha256": self.text.sha256,
@@ -210,7 +211,7 @@ class _Evaluation:
         }
         return EvalResult(
             rows={name: dict(sorted(self.metrics[name].items(), key=_group)) for name in order},
-            provenance={**self.lm.fingerprint, **stated, **provenance},
+            provenance={**provenance, **self.lm.fingerprint, **stated},
             suite=self.cfg.suite,
             warnings=self.warnings,
             environment=environment() | {"timing_s": {part: round(seconds, 2) for part, seconds in self.timing.items()}},

@@ -6,15 +6,14 @@ Only counted positions are spliced; the others keep x. `.with_bos` metrics splic
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from saescope.activations.encode import Dictionary
-from saescope.evals.result import Metric
+from saescope.evals.result import Better, Metric
 from saescope.evals.sums import Array, DocumentSums, Intervals, mean
 from saescope.interventions.edits import Ablate, Replace
-from saescope.models.edit import Edit
 from saescope.shapes import Bool, Float, Int, Tensor
 
 if TYPE_CHECKING:
@@ -44,14 +43,14 @@ class Fidelity:
     def row(self, name: str, *, with_bos: bool) -> dict[str, Metric]:
         """All metrics of the row `name` ("clean" for a reconstruction that is exact)."""
         metrics = self._cross_entropies(self.counted, name, "")
-        distances = {"kl": (NATS, "lower"), "top1_agree": ("share of tokens", "higher"), "tv": ("", "lower")}
+        distances: dict[str, tuple[str, Better]] = {"kl": (NATS, "lower"), "top1_agree": ("share of tokens", "higher"), "tv": ("", "lower")}
         for key, (unit, better) in distances.items():
             metrics[f"fidelity.{key}"] = self.intervals.metric(
                 self.counted,
                 mean,
                 ("tokens", f"{name}.{key}"),
                 unit=unit,
-                better=better,  # type: ignore[arg-type]
+                better=better,
             )
         return metrics | (self._cross_entropies(self.everywhere, name, ".with_bos") if with_bos else {})
 
@@ -111,20 +110,26 @@ def fidelity_pass(
     for batch in batches:
         done += int(batch.counted.sum())
         if bool(batch.predicts_with_bos.any()):
-            clean = _Clean(lm.run(batch.tokens, mask=batch.mask).logits, batch)
+            clean = _Clean(_logits(lm, batch), batch)
             ones = torch.ones_like(clean.ce)
             exact = {"tokens": ones, "clean": clean.ce, "clean.kl": 0 * ones, "clean.top1_agree": ones, "clean.tv": 0 * ones}
             sums.counted.add(clean.docs[clean.counted], {key: value[clean.counted] for key, value in exact.items()})
             sums.everywhere.add(clean.docs, {"tokens": ones, "clean": clean.ce})
             for splice in splices:
-                logits = lm.run(batch.tokens, mask=batch.mask, edit=[splice.edit(batch.counted)]).logits
+                logits = _logits(lm, batch, splice.edit(batch.counted))
                 values = clean.against(logits, compare=splice.compare)
                 sums.counted.add(clean.docs[clean.counted], {splice.name + key: value[clean.counted] for key, value in values.items()})
                 if splice.with_bos:
-                    logits = lm.run(batch.tokens, mask=batch.mask, edit=[splice.edit(batch.mask)]).logits
+                    logits = _logits(lm, batch, splice.edit(batch.mask))
                     sums.everywhere.add(clean.docs, {splice.name: clean.against(logits, compare=False)[""]})
         if progress:
             progress(done)
+
+
+def _logits(lm: "LanguageModel", batch: "TokenBatch", *edits: Any) -> Float[Tensor, "batch pos d_vocab"]:
+    logits = lm.run(batch.tokens, mask=batch.mask, edit=edits).logits
+    assert logits is not None, "a pass without stop_at has logits"
+    return logits
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Splice:
     """What takes the place of x in one row's forwards."""
 
     name: str
-    edit: Callable[[Bool[Tensor, "batch pos"]], Edit]
+    edit: Callable[[Bool[Tensor, "batch pos"]], Any]
     """The edit, from the positions it acts on."""
     with_bos: bool
     """Whether the splice of all real positions is measured too: one more forward."""

@@ -1,4 +1,4 @@
-"""An evaluation as one line, as a terminal table, and as the table of the page."""
+"""An evaluation as two lines, as a terminal table, and as the table of the page."""
 
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ COLUMNS = (
 """The columns of the result table, in its order."""
 TERMINAL = {
     "fidelity.delta_ce": "delta\nCE",
-    "fidelity.recovered.zero": "recovered\nzero",
-    "fidelity.recovered.mean": "recovered\nmean",
+    "fidelity.recovered.zero": "recov.\nzero",
+    "fidelity.recovered.mean": "recov.\nmean",
     "fidelity.kl": "KL\n",
     "reconstruction.fvu": "FVU\n",
     "sparsity.l0": "L0\n",
@@ -51,8 +51,8 @@ ABOUT = {
 
 
 def headline(result: EvalResult) -> str:
-    """One line: delta CE, L0, dead and FVU of the SAE and of the neurons."""
-    return "   ".join(_summary(result, row) for row in ("sae", "neurons") if row in result.rows and not result.missing(row))
+    """Delta CE, L0, dead and FVU: a line for the SAE, a line for the neurons."""
+    return "\n".join(_summary(result, row) for row in ("sae", "neurons") if row in result.rows and not result.missing(row))
 
 
 def summary(result: EvalResult) -> "Group":
@@ -71,7 +71,7 @@ def table(result: EvalResult) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    drawn = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     drawn.add_column("row", no_wrap=True)
     for heading in TERMINAL.values():
         drawn.add_column(heading, justify="right", no_wrap=True)
@@ -124,7 +124,5 @@ def _shown(metric: Metric | None) -> float | None:
 
 def _cell(metric: Metric | None) -> EvalCell:
     if metric is None:
-        return EvalCell(None, status="missing", reason="not measured for this row")
-    if metric.value is None:
-        return EvalCell(None, n=metric.n, status="missing" if metric.status == "missing" else "undefined", reason=metric.reason or "")
-    return EvalCell(_shown(metric), ci=metric.ci, n=metric.n, reason=metric.reason or "")
+        return EvalCell(None, status="skipped", reason="not measured for this row")
+    return EvalCell(_shown(metric), ci=metric.ci, n=metric.n, status=metric.status, reason=metric.reason or "")

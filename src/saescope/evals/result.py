@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saescope import errors
-from saescope.files import ArtifactWriter, Manifest, read_json, verified, write_json
+from saescope.disk import read_json, write_json
+from saescope.files import ArtifactWriter, Manifest, verified
 from saescope.shapes import Tensor
 
 SCHEMA, VERSION = "saescope.eval", 1

@@ -1,8 +1,7 @@
-"""What every row of a result table brings along: its reducers, a check of its width, a digest of its weights."""
+"""What every row of a result table brings along: its reducers, and a check of its width."""
 
-import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -76,17 +75,6 @@ class Finite:
     def merge(self, other: "Finite") -> None: ...
 
     def result(self) -> None: ...
-
-
-def weights_sha256(dictionary: Any) -> str | None:
-    """Digest of a module's parameters and buffers; None for a dictionary that is no module."""
-    if not isinstance(dictionary, torch.nn.Module):
-        return None
-    digest = hashlib.sha256()
-    for name, tensor in sorted(dictionary.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def check_rows(rows: Mapping[str, Dictionary], lm: "LanguageModel", at: "HookPoint") -> None:

@@ -69,19 +69,19 @@ class Firing:
         self._count_documents(chunk.doc_ids[code.token].cpu(), code)
 
     def _count_documents(self, doc_ids: Int[Tensor, " nnz"], code: Code) -> None:
-        """Distinct (document, latent) pairs. A document may be cut by the end of a chunk, and only the last one can be: its
-        latents are kept, so that the next chunk does not count them again."""
+        """Documents in which a latent fires. The end of a chunk may cut a document, and only its last one: what fired there is
+        kept, so that the next chunk does not count it again."""
         if len(doc_ids) == 0:
             return
-        numbers, row = doc_ids.unique(return_inverse=True)
-        pairs = torch.unique(row * code.d_sae + code.latent.cpu())
-        docs, latents = numbers[pairs // code.d_sae], pairs % code.d_sae
-        again = (docs == self._open_doc) & self._open_F[latents]
-        self.documents_F += torch.bincount(latents[~again], minlength=code.d_sae)
-        last = int(doc_ids[-1])
-        if last != self._open_doc:
-            self._open_doc, self._open_F = last, torch.zeros(code.d_sae, dtype=torch.bool)
-        self._open_F[latents[docs == last]] = True
+        docs, row = doc_ids.unique_consecutive(return_inverse=True)
+        fires = torch.zeros(len(docs), code.d_sae, dtype=torch.bool)
+        fires[row, code.latent.cpu()] = True
+        new = fires.clone()
+        if int(docs[0]) == self._open_doc:
+            new[0] &= ~self._open_F
+            fires[0] |= self._open_F
+        self.documents_F += new.sum(0)
+        self._open_doc, self._open_F = int(docs[-1]), fires[-1].clone()
 
     def merge(self, other: "Firing") -> None:
         """Of parts that share no document."""

@@ -9,12 +9,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from saescope.data.corpus import Corpus, Document
+from saescope.data.corpus import Corpus, Document, Part
 from saescope.data.packing import Encoder, PackConfig, TokenBatch, pack
 from saescope.errors import NoTokens
 
 _GROUP = 64
 """Documents tokenized at once while counting."""
+_FITTED_ON: tuple[tuple[Part, str | None], ...] = (
+    ("select", None),
+    ("train", "the text has no selection documents: means and controls were fitted on training documents"),
+    ("report", "the text has report documents only: means and controls were fitted on the documents they are reported on"),
+)
 
 
 class DocumentReader:
@@ -43,13 +48,9 @@ class DocumentReader:
 
 def selection_documents(corpus: Corpus) -> tuple[Iterator[Document], str | None]:
     """S, and a warning where the corpus is too small to have one: then the training documents stand in, or R itself."""
-    for part, warning in (
-        ("select", None),
-        ("train", "the text has no selection documents: means and controls were fitted on training documents"),
-        ("report", "the text has report documents only: means and controls were fitted on the documents they are reported on"),
-    ):
+    for part, warning in _FITTED_ON:
         try:
-            documents = corpus.documents(part)  # type: ignore[arg-type]
+            documents = corpus.documents(part)
             first = next(documents)
         except (NoTokens, StopIteration):
             continue
@@ -72,9 +73,10 @@ def report_documents(corpus: Corpus) -> Iterator[Document]:
 
 def further_documents(corpus: Corpus) -> Iterator[Document]:
     """What is read after R where a count needs more tokens than R has: S, then the training documents."""
-    for part in ("select", "train"):
+    parts: tuple[Part, ...] = ("select", "train")
+    for part in parts:
         try:
-            yield from corpus.documents(part)  # type: ignore[arg-type]
+            yield from corpus.documents(part)
         except NoTokens:
             continue
 

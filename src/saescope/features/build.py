@@ -11,9 +11,8 @@ bundle has the digest of an uninterrupted one. Memory: about 3 kB per feature an
 code while it builds (1M tokens at L0 32: 260 MB; raw neurons, dense, 4 kB per token at width 512).
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -28,6 +27,7 @@ from saescope.activations.encode import Dictionary, Reducer, encode_pass
 from saescope.data.corpus import Corpus
 from saescope.data.packing import PackConfig
 from saescope.data.packing import pack as packed
+from saescope.disk import make_folder
 from saescope.features import bundle, weights
 from saescope.features.near_miss import NearMisses
 from saescope.features.neurons import NeuronCorrelation
@@ -35,7 +35,8 @@ from saescope.features.reducer import PassReducer
 from saescope.features.spool import Spool
 from saescope.features.store import FeatureStore
 from saescope.features.tables import bundle_content
-from saescope.files import MANIFEST, ArtifactWriter, canonical_json, make_folder, read_manifest
+from saescope.files import MANIFEST, ArtifactWriter, canonical_json, read_manifest
+from saescope.saes.storage import sae_sha256
 from saescope.shapes import Float, Tensor
 
 if TYPE_CHECKING:
@@ -73,14 +74,13 @@ def build_features(
     cfg: FeatureConfig | None = None,
     *,
     pack: PackConfig,
-    provenance: Mapping[str, Any],
     progress: Callable[[int], None] | None = None,
 ) -> FeatureStore:
     """Describe every latent of `sae` at hook point `at` by the training documents of `text`, as a bundle in `folder`.
 
     The text is the corpus's "train" part in the order of epoch 0 of `cfg.seed` (a Hub stream: in its own order): documents that
     are held out are never read. A folder that holds the finished bundle of the same arguments is opened, not built again.
-    `provenance` goes into the manifest beside the model's and the text's; `progress` is called with the counted tokens read.
+    `progress` is called with the counted tokens read.
     Raises: WidthMismatch, UnknownHookPoint, NoTokens, NonFiniteActivations, OutputOccupied, DiskFull, OutputNotWritable.
     """
     cfg, at, folder = cfg or FeatureConfig(), lm.resolve(at), Path(folder)
@@ -90,7 +90,7 @@ def build_features(
             f"Give the hook point it was trained at (--at); list all: saescope hooks {lm.name}"
         )
     config = {"features": asdict(cfg), "pack": asdict(pack)}
-    origin = _origin(sae, lm, at, text, cfg, provenance)
+    origin = _origin(sae, lm, at, text, cfg)
     if _is_finished(folder, config, origin):
         return FeatureStore.open(folder)
     make_folder(folder)
@@ -143,12 +143,11 @@ def _write(folder: Path, config: dict[str, Any], origin: dict[str, Any], content
     writer.commit(config=config, provenance=origin, state=content["state"])
 
 
-def _origin(sae, lm, at: "HookPoint", text: Corpus, cfg: FeatureConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+def _origin(sae, lm, at: "HookPoint", text: Corpus, cfg: FeatureConfig) -> dict[str, Any]:
     """What the bundle was made from; together with the configs it decides every byte."""
     order = "file order" if text.streaming else f"epoch 0 of seed {cfg.seed}"
     origin = {
-        "sae_sha256": _weights_sha256(sae),
-        **given,
+        "sae_sha256": sae_sha256(sae),
         **lm.fingerprint,
         "hook_point": str(at),
         "corpus": text.name,
@@ -157,15 +156,6 @@ def _origin(sae, lm, at: "HookPoint", text: Corpus, cfg: FeatureConfig, given: M
         "saescope": __version__,
     }
     return json.loads(canonical_json(origin))  # as it will be read back
-
-
-def _weights_sha256(sae: Any) -> str:
-    """12 hex digits over the dictionary's tensors; of one that is no module, over what it is."""
-    digest = hashlib.sha256(f"{type(sae).__name__} {sae.d_in} {sae.d_sae}".encode())
-    for name, tensor in sorted(sae.state_dict().items()) if isinstance(sae, torch.nn.Module) else ():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:12]
 
 
 def _is_finished(folder: Path, config: dict[str, Any], origin: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saescope.files import writing
+from saescope.disk import writing
 
 BLOCK = 2**22
 """Rows summed at once when the table is read back."""

@@ -31,11 +31,14 @@ def open_sae(path: Path | str, *, device: str | torch.device = "cpu") -> OpenedS
     Raises: NotAnArtifact, CorruptArtifact, NewerSchema.
     """
     path = Path(path)
+    advice = "Give a run (config.json and sae/), or an SAE folder (manifest.json and weights)."
     run = RunFolder(path)
     if run.read_config() is not None:
         if not (run.sae / MANIFEST).is_file():
-            raise NotAnArtifact(f"the run {path} has no SAE yet. Continue it with the command that started it.")
+            raise NotAnArtifact(f"the run {path} has no SAE yet. Finish it with the command that started it.")
         return OpenedSAE(load(run.sae, device=device), run.sae, read_provenance(run.sae), run)
     if not path.is_dir():
-        raise NotAnArtifact(f"{path} is no folder. Give a run (it holds config.json and sae/), or an SAE folder (manifest.json and weights).")
+        raise NotAnArtifact(f"{path} is no folder. {advice}")
+    if not (path / MANIFEST).is_file():
+        raise NotAnArtifact(f"{path} holds no run and no SAE. {advice}")
     return OpenedSAE(load(path, device=device), path, read_provenance(path), None)

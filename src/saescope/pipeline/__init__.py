@@ -1,6 +1,6 @@
 """The main job as a Python call: text -> activations -> SAE -> result -> features -> page, in one run directory.
 
-    from saescope.pipeline import RunConfig, run
+from saescope.pipeline import RunConfig, run
 """
 
 from saescope.pipeline.config import ModelConfig, RunConfig, SAEConfig, TextConfig

@@ -53,9 +53,9 @@ class TextConfig:
     """BOS before each document, if the tokenizer has one."""
 
     def __post_init__(self):
-        for name in ("documents", "context"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name}={value} was asked for. It must be at least 1: set --{name}.")
+        for name, least in (("documents", 1), ("context", 2)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ConfigError(f"{name}={value} was asked for. It must be at least {least}: set --{name}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,9 @@ class SAEConfig:
         """d_sae for inputs of width d_in."""
         by_expansion = round((8 if self.expansion is None else self.expansion) * d_in)
         if self.d_sae is not None and self.expansion is not None and self.d_sae != by_expansion:
-            raise ConfigError(f"d_sae={self.d_sae} and expansion={self.expansion} of d_in={d_in} disagree. Give one of --d-sae, --expansion.")
+            raise ConfigError(
+                f"d_sae={self.d_sae} and expansion={self.expansion} of d_in={d_in} disagree. Give one of --d-sae, --expansion."
+            )
         width = self.d_sae if self.d_sae is not None else by_expansion
         if width < 1:
             raise ConfigError(f"expansion={self.expansion} of d_in={d_in} leaves no latent. Raise --expansion.")
@@ -97,6 +99,20 @@ class SAEConfig:
     def options(self) -> dict[str, Any]:
         """What the architecture's own config is given."""
         return {name: value for name in ("k", "l1") if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayConfig:
+    """Training on activations that somebody saved, without a model."""
+
+    activations: Path
+    """Array [tokens, width] in a .npy or .safetensors file."""
+    key: str | None = None
+    """Which tensor of a .safetensors file that holds several."""
+    sae: SAEConfig = field(default_factory=SAEConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    device: str = "auto"
+    """cpu, cuda, cuda:N, mps; auto: the best there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +142,8 @@ class RunConfig:
             raise ConfigError(f"cards={self.cards} was asked for. It must be at least 0: set --cards.")
 
     def settled(self, had: Mapping[str, Any] | None) -> "RunConfig":
-        """This config, with what it leaves open taken from the resolved config of an earlier run of the same folder."""
-        return self if had is None else from_dict(RunConfig, _filled(to_dict(self), had))
+        """The resolved config of an earlier run of the same folder, if this one says nothing else; otherwise this config as it is."""
+        return from_dict(RunConfig, had) if had is not None and _filled(to_dict(self), had) == had else self
 
     @property
     def cache_folder(self) -> Path | None:

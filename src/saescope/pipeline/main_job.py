@@ -8,10 +8,11 @@ from saescope.config import to_dict
 from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import RunConfig
+from saescope.pipeline.outputs import refuse_unwritable
 from saescope.pipeline.page import run_page
 from saescope.pipeline.reporter import Reporter, Silent
 from saescope.pipeline.stages import eval_stage, features_stage, train_stage
-from saescope.pipeline.subject import open_subject, resolved
+from saescope.pipeline.subject import check_text, open_subject, resolved
 from saescope.run_folder import FINISHED, RunFolder, State
 from saescope.saes.base import SAE
 from saescope.saes.storage import load, read_provenance
@@ -57,8 +58,10 @@ def run(
     earlier.refuse_foreign()
     if earlier.is_finished(finished) and not replace and earlier.read_config() == to_dict(cfg):
         return _read(RunFolder(out, "done"), until)
+    refuse_unwritable(out)
     subject = open_subject(cfg)
     cfg = resolved(cfg, subject)
+    check_text(subject, report=until == "page")
     with RunFolder.open_or_create(out, to_dict(cfg), replace=replace, resume=resume, finished=finished) as folder:
         if folder.state == "done":
             return _read(folder, until)

@@ -21,7 +21,11 @@ def run_page(cfg: RunConfig, provenance: dict[str, Any], result: EvalResult, sto
         Fact("SAE", sae, sparsity),
         Fact("Text", provenance["corpus"], f"{provenance['packing']}, {provenance['context_length']} tokens, BOS {provenance['bos']}"),
         Fact("Held out", provenance["holdout"], f"{result.provenance['n_documents']:,} documents in the report"),
-        Fact("Trained", f"{provenance['n_tokens']:,} tokens", f"{training['steps']:,} steps of {cfg.train.batch_tokens:,}, lr {cfg.train.lr:.2g}"),
+        Fact(
+            "Trained",
+            f"{provenance['n_tokens']:,} tokens",
+            f"{training['steps']:,} steps of {cfg.train.batch_tokens:,}, lr {cfg.train.lr:.2g}",
+        ),
         Fact("Described by", f"{store.n_tokens:,} tokens", "of the training documents"),
         Fact("Seed", str(cfg.train.seed)),
     )
@@ -34,8 +38,10 @@ def run_page(cfg: RunConfig, provenance: dict[str, Any], result: EvalResult, sto
         cards=tuple(store[i].card() for i in ids),
         cards_note=f"{len(ids)} of {len(store):,} features: half by share of mass, half stratified by density.",
         warnings=tuple(result.warnings),
-        provenance=tuple(Fact(name, str(provenance[name])) for name in ("weights_sha256", "tokenizer_sha256", "corpus_sha256"))
-        + (Fact("sae_sha256", result.provenance["sae_sha256"]), Fact("saescope", result.provenance["version"])),
+        provenance=(
+            *(Fact(name, str(provenance[name])) for name in ("weights_sha256", "tokenizer_sha256", "corpus_sha256")),
+            *(Fact(name, str(result.provenance[key])) for name, key in (("sae_sha256", "sae_sha256"), ("saescope", "version"))),
+        ),
         command=command_line(cfg),
     )
 

@@ -1,15 +1,16 @@
 """A trained SAE together with the model and text it belongs to, for the verbs that come after training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from saescope.config import from_dict
-from saescope.data.corpus import Corpus
 from saescope.errors import ConfigError, WidthMismatch
 from saescope.interop import OpenedSAE, open_sae
 from saescope.models.language_model import LanguageModel
 from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
-from saescope.pipeline.subject import Subject, open_corpus, open_model, packing_of
+from saescope.pipeline.subject import BATCH_TOKENS, Subject, open_corpus, open_model, packing_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +27,41 @@ class Revisit:
     """Another text."""
     documents: int | None = None
     """Use only the first so many documents of the text."""
-    column: str = "text"
-    """Where the text is, in jsonl, parquet and data sets."""
+    column: str | None = None
+    """Where the text is, in jsonl, parquet and data sets; None: as the run's, or "text"."""
     device: str = "auto"
     """cpu, cuda, cuda:N, mps; auto: the best there is."""
     dtype: str = "auto"
     """float32, bfloat16, float16; auto: that of the weights."""
-    batch_tokens: int = 4096
-    """Tokens per forward pass."""
+    batch_tokens: int | None = None
+    """Tokens per forward pass; None: as the run's, or 4,096."""
+
+    def __post_init__(self):
+        for name in ("documents", "batch_tokens"):
+            at_least_1(name, getattr(self, name))
 
 
-def revisit(options: Revisit) -> tuple[OpenedSAE, Subject]:
+def at_least_1(name: str, value: int | None) -> None:
+    """Raises: ConfigError for a size below 1; None passes."""
+    if value is not None and value < 1:
+        raise ConfigError(f"{name}={value} was asked for. It must be at least 1: set --{name.replace('_', '-')}.")
+
+
+@dataclass(frozen=True)
+class Revisited:
+    """What `revisit` opened."""
+
+    opened: OpenedSAE
+    subject: Subject
+    cfg: RunConfig | None
+    """The run's own config; None for an SAE without a run."""
+
+
+def revisit(options: Revisit, *, text_as: Literal["report", "corpus"]) -> Revisited:
     """The SAE, and its subject as `options` change it.
 
-    Another text, given for an SAE of a run, is the report text as a whole; the selection documents stay the run's own.
+    What another text is to an SAE of a run: "report": all of it is held out and reported on, beside the run's own documents;
+    "corpus": it takes the place of the run's text, with its own parts.
     Raises: ConfigError (a bare SAE folder names no model or text), WidthMismatch, and what opening them raises.
     """
     opened = open_sae(options.sae)
@@ -50,9 +72,11 @@ def revisit(options: Revisit) -> tuple[OpenedSAE, Subject]:
         raise ConfigError(f"the SAE in {options.sae} does not say where it belongs. Give its hook point: --at.")
     point = lm.resolve(at)
     check_width(opened, lm, str(point))
-    corpus, text_cfg = _corpus(options, opened, cfg)
+    text_cfg, held_out = _text(options, opened, cfg, text_as)
+    corpus = open_corpus(text_cfg, holdout=held_out)
+    batch_tokens = options.batch_tokens or (cfg.train.batch_tokens if cfg else BATCH_TOKENS)
     opened = replace(opened, sae=opened.sae.to(lm.device))
-    return opened, Subject(lm, point, corpus, packing_of(text_cfg, lm, corpus, options.batch_tokens))
+    return Revisited(opened, Subject(lm, point, corpus, packing_of(text_cfg, lm, corpus, batch_tokens)), cfg)
 
 
 def check_width(opened: OpenedSAE, lm: LanguageModel, at: str) -> None:
@@ -84,15 +108,22 @@ def _model_config(options: Revisit, opened: OpenedSAE, cfg: RunConfig | None) ->
     return replace(cfg.model, device=options.device, dtype=options.dtype if options.dtype != "auto" else cfg.model.dtype)
 
 
-def _corpus(options: Revisit, opened: OpenedSAE, cfg: RunConfig | None) -> tuple[Corpus, TextConfig]:
-    if cfg is None:
-        if options.text is None:
-            raise ConfigError(f"{options.sae} is an SAE without a run. Say which text to read: --text.")
-        context = opened.provenance.get("context_length")
-        text_cfg = TextConfig(text=options.text, column=options.column, documents=options.documents, context=context)
-        return open_corpus(text_cfg), text_cfg
-    if options.text is None:
-        text_cfg = replace(cfg.text, documents=options.documents if options.documents is not None else cfg.text.documents)
-        return open_corpus(text_cfg), text_cfg
-    whole = options.text if options.documents is None else f"{options.text}:{options.documents}"
-    return open_corpus(cfg.text, holdout=whole), cfg.text
+def _text(options: Revisit, opened: OpenedSAE, cfg: RunConfig | None, text_as: str) -> tuple[TextConfig, str | None]:
+    """The text, and what is held out of it instead of its own holdout."""
+    if cfg is None and options.text is None:
+        raise ConfigError(f"{options.sae} is an SAE without a run. Say which text to read: --text.")
+    had = cfg.text if cfg else _as_trained(opened.provenance, options.text or "")
+    changes: dict[str, Any] = {} if options.column is None else {"column": options.column}
+    if cfg is not None and options.text is not None and text_as == "report":
+        return replace(had, **changes), options.text if options.documents is None else f"{options.text}:{options.documents}"
+    if options.text is not None:
+        changes |= {"text": options.text, "documents": None}
+    if options.documents is not None:
+        changes["documents"] = options.documents
+    return replace(had, **changes), None
+
+
+def _as_trained(provenance: Mapping[str, Any], text: str) -> TextConfig:
+    """How the text of an SAE without a run was laid into sequences."""
+    stated: dict[str, Any] = {"context": provenance.get("context_length"), "packing": provenance.get("packing", "auto")}
+    return TextConfig(text=text, bos=provenance.get("bos") != "none", **stated)

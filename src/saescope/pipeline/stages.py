@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from saescope.activations.cache import build_cache
-from saescope.activations.source import ActivationSource
+from saescope.activations.source import ActivationSource, NonFiniteGuard
 from saescope.activations.stream import StreamSource
+from saescope.config import to_dict
+from saescope.data.packing import pack
 from saescope.errors import NotAnArtifact
 from saescope.evals.evaluate import EvalConfig, evaluate
 from saescope.evals.result import EvalResult
+from saescope.evals.tokens import selection_documents
 from saescope.features.build import FeatureConfig, build_features
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import RunConfig
@@ -21,7 +24,7 @@ from saescope.run_folder import RunFolder
 from saescope.saes.base import SAE
 from saescope.saes.batch_topk import BatchTopKSAE
 from saescope.saes.registry import build
-from saescope.saes.storage import load, read_provenance, save
+from saescope.saes.storage import load, sae_sha256, save
 from saescope.shapes import Tensor
 from saescope.training.checkpoint import newest_step
 from saescope.training.loop import TrainReport, train
@@ -33,36 +36,46 @@ CALIBRATION_TOKENS = 2**18
 def train_stage(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter) -> SAE:
     """The trained SAE, in run/sae."""
     try:
-        return load(run.sae, device=subject.lm.device)
+        sae = load(run.sae, device=subject.lm.device)
     except NotAnArtifact:
-        pass
-    stream = StreamSource(subject.lm, subject.at, subject.corpus, subject.pack)
-    source = _source(run, stream, cfg, reporter)
-    sae = build(cfg.sae.sae, subject.lm.width(subject.at), cfg.sae.width(subject.lm.width(subject.at)), cfg.sae.options(), seed=cfg.train.seed)
-    sae = sae.to(subject.lm.device)
-    first = newest_step(run.checkpoints)
-    with reporter.stage("training", cfg.train.tokens) as tick, Metrics(run.metrics, first) as metrics:
-        report = train(sae, source, cfg.train, record=metrics, checkpoints=run.checkpoints, progress=lambda done: tick(done, **metrics.shown))
-    if isinstance(sae, BatchTopKSAE):
-        calibrate_threshold(sae, _selection(subject, cfg))
-    save(sae, run.sae, _provenance(stream, cfg, report))
+        sae = _train(run, subject, cfg, reporter)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     if cfg.cache_folder is None:
         shutil.rmtree(run.cache, ignore_errors=True)
     return sae
 
 
+def _train(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter) -> SAE:
+    stream = StreamSource(subject.lm, subject.at, subject.corpus, subject.pack)
+    source = _source(run, stream, cfg, reporter)
+    sae = build(
+        cfg.sae.sae, subject.lm.width(subject.at), cfg.sae.width(subject.lm.width(subject.at)), cfg.sae.options(), seed=cfg.train.seed
+    )
+    sae = sae.to(subject.lm.device)
+    first = newest_step(run.checkpoints)
+    with reporter.stage("training", cfg.train.tokens) as tick, Metrics(run.metrics, first) as metrics:
+        report = train(
+            sae, source, cfg.train, record=metrics, checkpoints=run.checkpoints, progress=lambda done: tick(done, **metrics.shown)
+        )
+    if isinstance(sae, BatchTopKSAE):
+        calibrate_threshold(sae, _selection(stream))
+    save(sae, run.sae, _provenance(stream, cfg, report))
+    return sae
+
+
 def eval_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, reporter: Reporter) -> EvalResult:
     """The quick suite, in run/result.json and run/eval."""
+    eval_cfg = eval_config(cfg)
     try:
-        return EvalResult.load(run.path)
+        result = EvalResult.load(run.path)
+        if result.provenance.get("config") == to_dict(eval_cfg) and result.provenance.get("sae_sha256") == sae_sha256(sae):
+            return result  # else `saescope eval` has left one of other options here
     except NotAnArtifact:
         pass
-    eval_cfg = EvalConfig(seed=cfg.train.seed, dead_tokens=cfg.silent_tokens)
     with reporter.stage("evaluating", None) as tick:
         result = evaluate(
             {"sae": sae}, subject.lm, subject.at, subject.corpus, eval_cfg, pack=subject.pack,
-            provenance=sae_digest(run.sae), progress=lambda part, done, total: tick(done, part=part),
+            provenance={"sae_sha256": sae_sha256(sae)}, progress=lambda part, done, total: tick(done, part=part),
         )  # fmt: skip
     result.save(run.path)
     return result
@@ -72,18 +85,19 @@ def features_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, r
     """The feature bundle, in run/features."""
     with reporter.stage("describing features", cfg.feature_tokens) as tick:
         return build_features(
-            sae, subject.lm, subject.at, subject.corpus, run.features, FeatureConfig(n_tokens=cfg.feature_tokens, seed=cfg.train.seed),
-            pack=subject.pack, provenance=sae_digest(run.sae), progress=tick,
+            sae, subject.lm, subject.at, subject.corpus, run.features, feature_config(cfg),
+            pack=subject.pack, progress=tick,
         )  # fmt: skip
 
 
-def sae_digest(folder: Path) -> dict[str, Any]:
-    """Which SAE a result or a bundle is of, and what it was trained on."""
-    from saescope.files import read_manifest
-    from saescope.saes.storage import SCHEMA, VERSION
+def eval_config(cfg: RunConfig) -> EvalConfig:
+    """How a run measures its SAE."""
+    return EvalConfig(seed=cfg.train.seed, dead_tokens=cfg.silent_tokens)
 
-    manifest = read_manifest(folder, SCHEMA, VERSION)
-    return {"sae_sha256": manifest.files[manifest.file("weights")]["sha256"][:12], "sae": manifest.config}
+
+def feature_config(cfg: RunConfig) -> FeatureConfig:
+    """How a run describes its features."""
+    return FeatureConfig(n_tokens=cfg.feature_tokens, seed=cfg.train.seed)
 
 
 def _source(run: RunFolder, stream: StreamSource, cfg: RunConfig, reporter: Reporter) -> ActivationSource:
@@ -97,18 +111,21 @@ def _source(run: RunFolder, stream: StreamSource, cfg: RunConfig, reporter: Repo
         if n_rows == cfg.train.tokens:
             return stream
         if size > shutil.disk_usage(run.path).free // 2 and not folder.exists():
-            reporter.say(f"activations ({size / 1e9:.1f} GB) are not kept on disk, which has little space: the model runs on each pass of the text")
+            reporter.say(
+                f"activations ({size / 1e9:.1f} GB) are not kept on disk, which has little space: the model runs on each pass of the text"
+            )
             return stream
     with reporter.stage("harvesting", n_rows) as tick:
         return build_cache(stream, folder, n_rows, seed=cfg.train.seed, progress=tick)
 
 
-def _selection(subject: Subject, cfg: RunConfig) -> Iterator[Tensor]:
+def _selection(stream: StreamSource) -> Iterator[Tensor]:
     """Activations of the selection documents, on which thresholds are set; of training documents where there are none."""
     left = CALIBRATION_TOKENS
-    source = StreamSource(subject.lm, subject.at, subject.corpus, subject.pack, part="select")
-    for batch in source.token_batches(seed=cfg.train.seed, passes=1):
-        rows = source.harvest(batch).to(subject.lm.device).float()
+    documents, _ = selection_documents(stream.corpus)
+    guard = NonFiniteGuard(str(stream.points[0]))
+    for batch in pack(documents, stream.lm.tokenizer, stream.pack):
+        rows = guard(stream.harvest(batch)).to(stream.lm.device).float()
         yield rows
         left -= len(rows)
         if left <= 0:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from saescope.data.corpus import Corpus
-from saescope.data.packing import PackConfig, choose_packing
-from saescope.errors import ConfigError
+from saescope.data.packing import PackConfig, choose_packing, pack
+from saescope.errors import ConfigError, NoTokens
+from saescope.evals.tokens import report_documents, selection_documents
 from saescope.models.language_model import LanguageModel
 from saescope.pipeline.config import MOST_CONTEXT, ModelConfig, RunConfig, TextConfig
 from saescope.training.optimizer import default_lr
@@ -13,7 +14,8 @@ from saescope.training.optimizer import default_lr
 if TYPE_CHECKING:
     from saescope.models.hook_point import HookPoint
 
-BATCH_TOKENS = 4096
+FORWARD_TOKENS = 4096
+"""Tokens per forward pass of the model while training, where a training step has fewer. Out of memory halves it."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,17 @@ class Subject:
 
 def open_model(cfg: ModelConfig) -> LanguageModel:
     """Raises: UnknownModel, HubUnreachable, ConfigError."""
-    return LanguageModel.load(
-        cfg.model, dtype=cfg.dtype, device=cfg.device, revision=cfg.revision, trust_remote_code=cfg.trust_remote_code
-    )
+    return LanguageModel.load(cfg.model, dtype=cfg.dtype, device=cfg.device, revision=cfg.revision, trust_remote_code=cfg.trust_remote_code)
 
 
 def open_corpus(cfg: TextConfig, *, text: str | None = None, holdout: str | None = None) -> Corpus:
     """The text of a config; `holdout` replaces its own. Raises: UnreadableText, NoTokens, ConfigError, HubUnreachable."""
     return Corpus.open(
-        text or cfg.text, column=cfg.column, split=cfg.split, n_documents=cfg.documents, holdout=holdout if holdout is not None else cfg.holdout
+        text or cfg.text,
+        column=cfg.column,
+        split=cfg.split,
+        n_documents=cfg.documents,
+        holdout=holdout if holdout is not None else cfg.holdout,
     )
 
 
@@ -54,7 +58,24 @@ def open_subject(cfg: RunConfig) -> Subject:
     lm = open_model(cfg.model)
     at = lm.resolve(cfg.at)
     corpus = open_corpus(cfg.text)
-    return Subject(lm, at, corpus, packing_of(cfg.text, lm, corpus, cfg.train.batch_tokens))
+    return Subject(lm, at, corpus, packing_of(cfg.text, lm, corpus, max(cfg.train.batch_tokens, FORWARD_TOKENS)))
+
+
+def check_text(subject: Subject, *, report: bool = True) -> None:
+    """Raises: NoTokens, before anything is trained, if a part of the text holds none that a later stage could read.
+
+    `report=False` leaves out the report documents, which training does not read. Of a stream nothing is looked at in advance.
+    """
+    if subject.corpus.streaming:
+        return
+    parts = {"training": subject.corpus.documents("train"), "selection": selection_documents(subject.corpus)[0]}
+    if report:
+        parts["report"] = report_documents(subject.corpus)
+    for part, documents in parts.items():
+        try:
+            any(bool(batch.counted.any()) for batch in pack(documents, subject.lm.tokenizer, subject.pack))
+        except NoTokens as error:
+            raise NoTokens(f"the {part} documents of {subject.corpus.name} are too few: {error}") from error
 
 
 def resolved(cfg: RunConfig, subject: Subject) -> RunConfig:
@@ -64,7 +85,7 @@ def resolved(cfg: RunConfig, subject: Subject) -> RunConfig:
     d_in = subject.lm.width(subject.at)
     d_sae = cfg.sae.width(d_in)
     options = vars(build(cfg.sae.sae, 1, d_sae, cfg.sae.options(), seed=None).cfg)  # checks k against d_sae
-    lr = cfg.train.lr if cfg.train.lr is not None else default_lr(cfg.train, d_sae)
+    lr = cfg.train.lr if cfg.train.lr is not None else default_lr(d_sae)
     return replace(
         cfg,
         at=str(subject.at),

@@ -124,4 +124,6 @@ class SAE(nn.Module, ABC):
 def check_k(k: int, d_sae: int) -> None:
     """Raises: ConfigError if k latents cannot be kept of d_sae."""
     if k > d_sae:
-        raise ConfigError(f"k={k} latents per token were asked of an SAE with d_sae={d_sae}. k must be at most d_sae: lower --k or raise --d-sae.")
+        raise ConfigError(
+            f"k={k} latents per token were asked of an SAE with d_sae={d_sae}. k must be at most d_sae: lower --k or raise --d-sae."
+        )

@@ -1,5 +1,6 @@
 """SAEs on disk: `manifest.json` (architecture, shape, provenance) beside `weights-<sha12>.safetensors`."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ def load(folder: Path | str, *, device: str | torch.device = "cpu") -> SAE:
     try:
         shape = config["architecture"], int(config["d_in"]), int(config["d_sae"]), config["options"]
     except KeyError as missing:
-        raise CorruptArtifact(f"the manifest in {folder} does not state the SAE's {missing}. Train it again, or copy it again.") from missing
+        raise CorruptArtifact(
+            f"the manifest in {folder} does not state the SAE's {missing}. Train it again, or copy it again."
+        ) from missing
     with torch.device("meta"):  # nothing is allocated before the file's shapes are known to fit the config
         sae = build(*shape, seed=None)
     expected = {name: list(tensor.shape) for name, tensor in sae.state_dict().items()}
@@ -42,6 +45,18 @@ def load(folder: Path | str, *, device: str | torch.device = "cpu") -> SAE:
     sae = build(*shape, seed=None)
     sae.load_state_dict(tensors)
     return sae.to(device).requires_grad_(False)
+
+
+def sae_sha256(sae: Any) -> str:
+    """12 hex digits over a dictionary's tensors, by which results and feature bundles know which SAE they are of.
+
+    Of a dictionary that is no module (raw neurons), over what it is: type and widths.
+    """
+    digest = hashlib.sha256(f"{type(sae).__name__} {sae.d_in} {sae.d_sae}".encode())
+    for name, tensor in sorted(sae.state_dict().items()) if isinstance(sae, torch.nn.Module) else ():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:12]
 
 
 def read_provenance(folder: Path | str) -> dict[str, Any]:

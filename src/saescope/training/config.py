@@ -11,7 +11,7 @@ class TrainConfig:
 
     tokens: int = 6_000_000
     """Tokens to train on; text is read again when it holds fewer."""
-    batch_tokens: int = 2048
+    batch_tokens: int = 1024
     """Tokens per step."""
     lr: float | None = None
     """Peak learning rate of Adam."""
@@ -49,7 +49,9 @@ class TrainConfig:
         if self.warmup < 0:
             raise ConfigError(f"warmup={self.warmup} was asked for. It must be a number of steps, or a share of them below 1.")
         if self.tokens < self.batch_tokens:
-            raise ConfigError(f"tokens={self.tokens:,} is less than one batch of {self.batch_tokens:,}. Raise --tokens or lower --batch-tokens.")
+            raise ConfigError(
+                f"tokens={self.tokens:,} is less than one batch of {self.batch_tokens:,}. Raise --tokens or lower --batch-tokens."
+            )
 
     @property
     def n_steps(self) -> int:

@@ -10,9 +10,12 @@ from saescope.training.config import TrainConfig
 BETAS = (0.9, 0.999)
 
 
-def default_lr(cfg: TrainConfig, d_sae: int) -> float:
-    """Peak learning rate for this budget."""
-    return 1.2e-3
+def default_lr(d_sae: int) -> float:
+    """1.2e-3 up to 4,096 latents, falling as 1 / sqrt(d_sae) above.
+
+    Found by a sweep on 6M tokens of stories3M (`benchmarks/results/defaults.json`); the square root is Gao et al.'s scaling.
+    """
+    return 1.2e-3 * min(1.0, (4096 / d_sae) ** 0.5)
 
 
 def adam(sae: SAE, lr: float) -> torch.optim.Adam:

@@ -47,9 +47,11 @@ class Trainee:
         self.target_columns = None if self.target is None else slices[self.target]
         width = sum(c.stop - c.start for c in self.columns)
         if width != self.sae.d_in:
-            raise WidthMismatch(f"the SAE reads d_in={self.sae.d_in}, but {' + '.join(map(str, self.read))} is {width} wide. Build it with d_in={width}.")
+            raise WidthMismatch(
+                f"the SAE reads d_in={self.sae.d_in}, but {' + '.join(map(str, self.read))} is {width} wide. Build it with d_in={width}."
+            )
         self.sae.requires_grad_(True)
-        self.lr = self.cfg.lr if self.cfg.lr is not None else default_lr(self.cfg, self.sae.d_sae)
+        self.lr = self.cfg.lr if self.cfg.lr is not None else default_lr(self.sae.d_sae)
         self.optimizer = adam(self.sae, self.lr)
         device = self.sae.b_dec.device
         self.dead = DeadCounter(self.sae.d_sae, self.cfg.dead_after, device)

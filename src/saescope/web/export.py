@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from saescope.files import write_text
+from saescope.disk import write_text
 from saescope.render.panels import environment
 from saescope.render.rows import STEPS, readable
 from saescope.render.view_models import FLAGS, FeatureCard, FeatureRow, RunPage
