@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny
 
 from saescope import cli
 
@@ -57,9 +58,24 @@ def page_id(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+STORIES = "\n<|endoftext|>\n".join(f"the cat and dog number {i} ran in the rain and sang a song of {i} birds" for i in range(300))
+
+
+@pytest.fixture(scope="module")
+def tiny_model_folder(tmp_path_factory):
+    """What the pages call path/to/model."""
+    folder = tmp_path_factory.mktemp("model")
+    tiny.tiny_model("llama").save_pretrained(folder)
+    tiny.tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_python_blocks_run(page, tmp_path, monkeypatch):
+def test_python_blocks_run(page, tmp_path, monkeypatch, tiny_model_folder):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "stories.txt").write_text(STORIES)
+    (tmp_path / "path" / "to").mkdir(parents=True)
+    (tmp_path / "path" / "to" / "model").symlink_to(tiny_model_folder)
     run_python(page.read_text(encoding="utf-8"), str(page))
 
 

@@ -196,7 +196,7 @@ def test_flags_become_a_config():
         (["m", "--text", "t", "--tokens", "inf"], "'inf' is not a whole number"),
         (["m", "--text", "t", "--tokens", "1e999"], "'1e999' is not a whole number"),
         (["m", "--text", "t", "--d-sae", "wide"], r"Error parsing --d-sae: 'wide' is not a whole number\. See"),
-        (["m", "--text", "t", "--lr", "fast"], r"'fast' is not a number"),
+        (["m", "--text", "t", "--lr", "fast"], r"'fast' is not a finite number"),
         (["m", "--text", "t", "--tokens"], "Missing value for argument '--tokens'"),
         (["m", "n", "--text", "t"], "does not know what to do with 'n'"),
         (["m", "--text", "t", "--tokens", "0"], "tokens is 0, but it must be at least 1"),

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -62,7 +62,7 @@ class CachedSource:
                     return
 
     def _rows(self, name: str) -> torch.Tensor:
-        verify = "size" if name in self._checked else "full"
+        verify: Literal["full", "size"] = "size" if name in self._checked else "full"
         self._checked.add(name)
         return load_tensors(self.folder / "shards", self._shards, name, verify=verify)["rows"]
 

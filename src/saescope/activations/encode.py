@@ -25,8 +25,11 @@ LATENT_BUDGET = 2**23
 class Dictionary(Protocol):
     """An SAE or a control, in its inference form."""
 
-    d_in: int
-    d_sae: int
+    @property
+    def d_in(self) -> int: ...
+
+    @property
+    def d_sae(self) -> int: ...
 
     def encode(self, x: Float[Tensor, "n d_in"]) -> Float[Tensor, "n d_sae"]: ...
 

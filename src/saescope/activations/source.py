@@ -27,8 +27,11 @@ class Batch:
 class ActivationSource(Protocol):
     """Rows in stream order, unmixed. Keys of `slices` are hook points (or any names): which columns are whose."""
 
-    provenance: Mapping[str, Any]
-    slices: Mapping[Any, slice]
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+    @property
+    def slices(self) -> Mapping[Any, slice]: ...
 
     def batches(self, n_tokens: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
         """n_tokens rows from row `start` of the stream on, in batches of any size."""

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from saescope.models.hook_point import HookPoint
     from saescope.models.language_model import LanguageModel
 
+MOST_CONTEXT = 512
+"""Default length of a sequence, where the model allows more."""
+
 
 class StreamSource:
     """The counted tokens' activations of a part of a corpus, pass after pass in one order of documents.
 
+    Without `pack`: one document per sequence, BOS first, cut at the model's context or 512 tokens.
     Special tokens and position 0 are left out. Rows are stored in bfloat16, as the cache stores them: both give equal bits.
     """
 
@@ -27,10 +31,13 @@ class StreamSource:
         lm: "LanguageModel",
         at: "HookPoint | str | Sequence[HookPoint | str]",
         corpus: "Corpus",
-        pack: "PackConfig",
+        pack: "PackConfig | None" = None,
         *,
         part: Literal["train", "select"] = "train",
     ):
+        from saescope.data.packing import PackConfig
+
+        pack = pack or PackConfig(context=min(lm.context_length, MOST_CONTEXT))
         self.lm, self.corpus, self.pack, self.part = lm, corpus, pack, part
         self.points = tuple(lm.resolve(point) for point in ([at] if isinstance(at, str) or not isinstance(at, Sequence) else at))
         self.slices, width = {}, 0

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import re
 import sys
 import time
@@ -211,15 +212,21 @@ def _number_rules() -> Any:
 def _number(word: str, kind: type) -> Any:
     with contextlib.suppress(ValueError):
         if kind is float:
-            return float(word)
+            return _finite(float(word))
         return int(word) if "e" not in word.lower() and "." not in word else _whole(float(word))
-    raise ValueError(f"{word!r} is not a {'whole ' if kind is int else ''}number.")
+    raise ValueError(f"{word!r} is not a {'whole' if kind is int else 'finite'} number.")
 
 
 def _whole(value: float) -> int:
-    if value != value or value in (float("inf"), float("-inf")) or value != int(value):
+    if _finite(value) != int(value):
         raise ValueError
     return int(value)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def _flags(form: Any, options: dict[str, Any]) -> set[str]:

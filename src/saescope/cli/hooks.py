@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from saescope.cli._common import console, parse, print_json
 from saescope.cli.run import model_first
@@ -20,7 +21,9 @@ class HooksOptions(ModelConfig):
 def main(argv: Sequence[str]) -> int:
     options = parse(model_first(argv), HooksOptions, prog="saescope hooks", description="MODEL: its hook points, their modules and widths.")
     lm = open_model(options)
-    infos = [{"at": str(info.at), "path": info.path, "width": info.width, "check": info.check} for info in lm.hook_points()]
+    infos: list[dict[str, Any]] = [
+        {"at": str(info.at), "path": info.path, "width": info.width, "check": info.check} for info in lm.hook_points()
+    ]
     if options.json:
         print_json({"model": lm.name, "layers": lm.n_layers, "hook_points": infos, "refused": dict(lm.refused)})
         return 0
@@ -30,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     for heading, justify in (("hook point", "left"), ("width", "right"), ("module", "left"), ("check", "left")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for info in infos:
-        table.add_row(info["at"], f"{info['width']:,}", info["path"], info["check"])
+        table.add_row(str(info["at"]), f"{info['width']:,}", str(info["path"]), str(info["check"]))
     out = console()
     out.print(f"{lm.name}: {lm.n_layers} layers, d_model {lm.d_model:,}, vocabulary {lm.d_vocab:,}, context {lm.context_length:,}")
     out.print(table)

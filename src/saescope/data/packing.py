@@ -43,11 +43,11 @@ class Encoder(Protocol):
 class PackConfig:
     context: int
     """Positions of a sequence, BOS included."""
-    packing: Packing
+    packing: Packing = "documents"
     """"documents": one per sequence, cut at the context; "stream": documents joined, every position filled."""
-    bos: bool
+    bos: bool = True
     """Whether BOS stands before each document."""
-    batch_sequences: int
+    batch_sequences: int = 8
     """Sequences of a batch."""
 
     def __post_init__(self) -> None:

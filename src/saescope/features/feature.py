@@ -1,9 +1,9 @@
 """One feature of a bundle: its columns as attributes, its examples, and its card."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,6 +59,11 @@ class Feature:
     @property
     def id(self) -> int:
         return self.feature
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns as one mapping, as JSON can hold it."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "store"}
 
     @property
     def alive(self) -> bool:

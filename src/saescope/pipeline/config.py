@@ -9,8 +9,6 @@ from saescope.config import from_dict, to_dict
 from saescope.errors import ConfigError
 from saescope.training.config import TrainConfig
 
-MOST_CONTEXT = 512
-"""Default length of a sequence, where the model allows more."""
 OPEN = ("context", "packing", "d_sae", "expansion", "k", "l1", "lr", "dead_tokens")
 """Fields that may be left open (None, "auto") and are chosen when the model and the text are known."""
 
@@ -138,6 +136,8 @@ class RunConfig:
         for name in ("silent_tokens", "feature_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} was asked for. It must be at least 1: set --{name.replace('_', '-')}.")
+        if not self.cache:
+            raise ConfigError("the cache is '', which names nothing. Expected auto, never, or a folder: set --cache.")
         if self.cards < 0:
             raise ConfigError(f"cards={self.cards} was asked for. It must be at least 0: set --cards.")
 

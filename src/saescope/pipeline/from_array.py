@@ -16,7 +16,6 @@ from saescope.run_folder import RunFolder
 from saescope.saes.batch_topk import BatchTopKSAE
 from saescope.saes.registry import build
 from saescope.saes.storage import save
-from saescope.training.checkpoint import newest_step
 from saescope.training.loop import train
 from saescope.training.threshold import calibrate_threshold
 
@@ -34,7 +33,7 @@ def train_on_array(
     with RunFolder.open_or_create(out, stated, replace=replace, resume=resume, finished=("sae/manifest.json",)) as folder:
         if folder.state == "done":
             return folder
-        with reporter.stage("training", cfg.train.tokens) as tick, Metrics(folder.metrics, newest_step(folder.checkpoints)) as metrics:
+        with reporter.stage("training", cfg.train.tokens) as tick, Metrics(folder.metrics) as metrics:
             report = train(
                 sae, source, cfg.train, record=metrics, checkpoints=folder.checkpoints, progress=lambda done: tick(done, **metrics.shown)
             )

@@ -8,7 +8,7 @@ from saescope.config import to_dict
 from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import RunConfig
-from saescope.pipeline.outputs import refuse_unwritable
+from saescope.pipeline.outputs import refuse_occupied, refuse_unwritable
 from saescope.pipeline.page import run_page
 from saescope.pipeline.reporter import Reporter, Silent
 from saescope.pipeline.stages import eval_stage, features_stage, train_stage
@@ -59,6 +59,8 @@ def run(
     if earlier.is_finished(finished) and not replace and earlier.read_config() == to_dict(cfg):
         return _read(RunFolder(out, "done"), until)
     refuse_unwritable(out)
+    if cfg.cache_folder is not None:
+        refuse_occupied(cfg.cache_folder, "saescope.cache", flag="--cache")
     subject = open_subject(cfg)
     cfg = resolved(cfg, subject)
     check_text(subject, report=until == "page")

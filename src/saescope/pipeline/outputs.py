@@ -11,34 +11,36 @@ from saescope.run_folder import RunFolder
 _FILES = {
     "saescope.eval": r"result\.json|eval",
     "saescope.features": r"manifest\.json|[a-z_]+-0-[0-9a-f]{12}\.(parquet|safetensors)|parts|labels|derived",
+    "saescope.cache": r"manifest\.json|items|shards",
 }
 """By schema, what an artifact of it leaves in its folder."""
-_COMMIT = {"saescope.eval": "result.json", "saescope.features": "manifest.json"}
+_COMMIT = {"saescope.eval": "result.json", "saescope.features": "manifest.json", "saescope.cache": "manifest.json"}
 
 
-def refuse_occupied(folder: Path, schema: str) -> None:
-    """Raises: OutputOccupied if a folder given with --out holds anything but an artifact of this schema or a run; OutputNotWritable."""
-    refuse_unwritable(folder)
-    if not folder.is_dir() or RunFolder(folder).read_config() is not None:
+def refuse_occupied(folder: Path, schema: str, *, flag: str = "--out") -> None:
+    """Raises: OutputOccupied if the folder that `flag` gives holds anything but an artifact of this schema; OutputNotWritable."""
+    refuse_unwritable(folder, flag=flag)
+    if not folder.is_dir() or (flag == "--out" and RunFolder(folder).read_config() is not None):
         return
-    foreign = sorted(
-        path.name for path in folder.iterdir() if not re.fullmatch(_FILES[schema], path.name) and not path.name.startswith("tmp-")
-    )
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("tmp-"))
+    foreign = [name for name in names if not re.fullmatch(_FILES[schema], name)]
+    if "shards" in names and "items" not in names:  # not of a cache, which writes items first: perhaps a model's weights
+        foreign.append("shards")
     if not foreign and (folder / _COMMIT[schema]).exists() and not _is_of(folder / _COMMIT[schema], schema):
         foreign = [_COMMIT[schema]]
     if foreign:
         some = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-        raise OutputOccupied(f"{folder} is not empty and holds no {schema}, but {some}. Choose a new or empty folder with --out.")
+        raise OutputOccupied(f"{folder} is not empty and holds no {schema}, but {some}. Choose a new or empty folder with {flag}.")
 
 
-def refuse_unwritable(folder: Path | str) -> None:
+def refuse_unwritable(folder: Path | str, *, flag: str = "--out") -> None:
     """Raises: OutputNotWritable if a file stands where the folder would be, or the place is read-only."""
     folder = Path(folder)
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        raise OutputNotWritable(f"{folder} cannot be made: {nearest} is a file. Choose another folder with --out.")
+        raise OutputNotWritable(f"{folder} cannot be made: {nearest} is a file. Choose another folder with {flag}.")
     if not os.access(nearest, os.W_OK):
-        raise OutputNotWritable(f"{folder} cannot be written: {nearest} is read-only for you. Choose another folder with --out.")
+        raise OutputNotWritable(f"{folder} cannot be written: {nearest} is read-only for you. Choose another folder with {flag}.")
 
 
 def _is_of(path: Path, schema: str) -> bool:

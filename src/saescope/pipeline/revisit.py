@@ -10,7 +10,7 @@ from saescope.errors import ConfigError, WidthMismatch
 from saescope.interop import OpenedSAE, open_sae
 from saescope.models.language_model import LanguageModel
 from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
-from saescope.pipeline.subject import BATCH_TOKENS, Subject, open_corpus, open_model, packing_of
+from saescope.pipeline.subject import Subject, forward_tokens, open_corpus, open_model, packing_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def revisit(options: Revisit, *, text_as: Literal["report", "corpus"]) -> Revisi
     check_width(opened, lm, str(point))
     text_cfg, held_out = _text(options, opened, cfg, text_as)
     corpus = open_corpus(text_cfg, holdout=held_out)
-    batch_tokens = options.batch_tokens or (cfg.train.batch_tokens if cfg else BATCH_TOKENS)
+    batch_tokens = options.batch_tokens or forward_tokens(cfg.train if cfg else None)
     opened = replace(opened, sae=opened.sae.to(lm.device))
     return Revisited(opened, Subject(lm, point, corpus, packing_of(text_cfg, lm, corpus, batch_tokens)), cfg)
 
@@ -99,9 +99,8 @@ def _run_config(opened: OpenedSAE) -> RunConfig | None:
 
 
 def _model_config(options: Revisit, opened: OpenedSAE, cfg: RunConfig | None) -> ModelConfig:
-    changes = {"device": options.device, "dtype": options.dtype}
     if options.model is not None:
-        return ModelConfig(model=options.model, **changes)
+        return ModelConfig(model=options.model, device=options.device, dtype=options.dtype)
     if cfg is None:
         trained_on = opened.provenance.get("model", "an unnamed model")
         raise ConfigError(f"{options.sae} is an SAE without a run, trained on {trained_on}. Say where that model is: --model.")

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from saescope.activations.cache import build_cache
 from saescope.activations.source import ActivationSource, NonFiniteGuard
@@ -26,7 +26,6 @@ from saescope.saes.batch_topk import BatchTopKSAE
 from saescope.saes.registry import build
 from saescope.saes.storage import load, sae_sha256, save
 from saescope.shapes import Tensor
-from saescope.training.checkpoint import newest_step
 from saescope.training.loop import TrainReport, train
 from saescope.training.threshold import calibrate_threshold
 
@@ -52,8 +51,7 @@ def _train(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter)
         cfg.sae.sae, subject.lm.width(subject.at), cfg.sae.width(subject.lm.width(subject.at)), cfg.sae.options(), seed=cfg.train.seed
     )
     sae = sae.to(subject.lm.device)
-    first = newest_step(run.checkpoints)
-    with reporter.stage("training", cfg.train.tokens) as tick, Metrics(run.metrics, first) as metrics:
+    with reporter.stage("training", cfg.train.tokens) as tick, Metrics(run.metrics) as metrics:
         report = train(
             sae, source, cfg.train, record=metrics, checkpoints=run.checkpoints, progress=lambda done: tick(done, **metrics.shown)
         )
@@ -144,26 +142,29 @@ def _provenance(stream: StreamSource, cfg: RunConfig, report: TrainReport) -> di
 
 
 class Metrics:
-    """Appends records to metrics.jsonl. A resumed run drops the lines of steps that it is about to do again."""
+    """Appends records to metrics.jsonl. The first one of a resumed run takes the place of those of its step and later."""
 
-    def __init__(self, path: Path, first_step: int):
-        self.path, self.first_step = path, first_step
+    def __init__(self, path: Path):
+        self.path = path
         self.shown: dict[str, Any] = {}
+        self._file: TextIO | None = None
 
     def __enter__(self) -> "Metrics":
-        kept = [line for line in self._lines() if json.loads(line)["step"] <= self.first_step]
-        self.file = self.path.open("w", encoding="utf-8")
-        self.file.writelines(line + "\n" for line in kept)
         return self
 
     def __call__(self, record: Mapping[str, Any]) -> None:
-        self.file.write(json.dumps(record) + "\n")
-        self.file.flush()
+        if self._file is None:
+            kept = [line for line in self._lines() if json.loads(line)["step"] < record["step"]]
+            self._file = self.path.open("w", encoding="utf-8")
+            self._file.writelines(line + "\n" for line in kept)
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
         facts = record["saes"]["sae"]
         self.shown = {"fvu": facts["fvu"], "L0": facts["l0"], "dead": f"{100 * facts['dead']:.1f} %"}
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _lines(self) -> list[str]:
         if not self.path.exists():

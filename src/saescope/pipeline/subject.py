@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from saescope.activations.stream import MOST_CONTEXT
 from saescope.data.corpus import Corpus
 from saescope.data.packing import PackConfig, choose_packing, pack
 from saescope.errors import ConfigError, NoTokens
 from saescope.evals.tokens import report_documents, selection_documents
 from saescope.models.language_model import LanguageModel
-from saescope.pipeline.config import MOST_CONTEXT, ModelConfig, RunConfig, TextConfig
+from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
+from saescope.training.config import TrainConfig
 from saescope.training.optimizer import default_lr
 
 if TYPE_CHECKING:
@@ -53,12 +55,17 @@ def packing_of(cfg: TextConfig, lm: LanguageModel, corpus: Corpus, batch_tokens:
     return PackConfig(context=context, packing=packing, bos=cfg.bos, batch_sequences=max(1, batch_tokens // context))
 
 
+def forward_tokens(train: TrainConfig | None) -> int:
+    """Tokens per forward pass: those of a training step, or more where a step has few."""
+    return max(train.batch_tokens, FORWARD_TOKENS) if train else FORWARD_TOKENS
+
+
 def open_subject(cfg: RunConfig) -> Subject:
     """The model, hook point, text and packing of a run."""
     lm = open_model(cfg.model)
     at = lm.resolve(cfg.at)
     corpus = open_corpus(cfg.text)
-    return Subject(lm, at, corpus, packing_of(cfg.text, lm, corpus, max(cfg.train.batch_tokens, FORWARD_TOKENS)))
+    return Subject(lm, at, corpus, packing_of(cfg.text, lm, corpus, forward_tokens(cfg.train)))
 
 
 def check_text(subject: Subject, *, report: bool = True) -> None:

@@ -9,7 +9,7 @@ from saescope.saes.activation_functions import batch_topk, threshold
 from saescope.saes.base import SAE, TrainState, check_k
 from saescope.saes.losses import auxk, mse
 from saescope.saes.sparse_ops import DenseCode, SparseCode, encode_sparse
-from saescope.shapes import Float, Tensor
+from saescope.shapes import Bool, Float, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,12 @@ class BatchTopKSAE(SAE):
         leaves too few pairs it is lowered, so the result does not depend on it.
         """
         wanted, floor = self.cfg.k * len(x), 0.9 * self.tau.item()
+
+        def above(pre_acts: Float[Tensor, "rows d_sae"]) -> Bool[Tensor, "rows d_sae"]:
+            return pre_acts > floor
+
         while True:
-            code = encode_sparse(x, self.W_enc, self.encoder_bias(), lambda pre_acts, floor=floor: pre_acts > floor, keep=wanted)
+            code = encode_sparse(x, self.W_enc, self.encoder_bias(), above, keep=wanted)
             if len(code.values) >= wanted or floor <= 0:
                 return code
             floor = 0.7 * floor if floor > 0.1 * self.tau else 0.0

@@ -28,14 +28,14 @@ ROWS = 512
 class DenseCode:
     """Latents as the matrix [N, F]: the reference."""
 
-    latents_NF: Float[Tensor, "n d_sae"]
+    latents: Float[Tensor, "n d_sae"]
 
     def decode(self, W_dec: Float[Tensor, "d_sae d_out"]) -> Float[Tensor, "n d_out"]:
-        return self.latents_NF @ W_dec
+        return self.latents @ W_dec
 
     def observed(self) -> dict[str, Tensor]:
         """What fired, the mean L0, and the least value kept."""
-        kept_NF = self.latents_NF.detach()
+        kept_NF = self.latents.detach()
         active_NF = kept_NF > 0
         least = torch.where(active_NF, kept_NF, torch.inf).amin()
         return {"fired": active_NF.any(0), "l0": active_NF.sum() / len(kept_NF), "min_kept": least}

@@ -17,7 +17,7 @@ class TrainConfig:
     """Peak learning rate of Adam."""
     warmup: float = 0.05
     """Steps (or, below 1, share of all steps) over which the learning rate rises to its peak; at most 1,000 steps as a share."""
-    decay: float = 0.5
+    decay: float = 0.8
     """Share of the steps, at the end, over which the learning rate falls to 0 linearly."""
     sparsity_warmup: float = 0.05
     """Share of the steps over which a penalised architecture's sparsity term rises to its weight."""

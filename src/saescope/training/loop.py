@@ -76,14 +76,15 @@ def train(
         scales, sample = estimate_scales(source, seed=cfg.seed)
         for trainee in trainees.values():
             trainee.start({point: scale.value for point, scale in scales.items()}, sample)
-    step, skipped = (resumed.step, resumed.skipped_steps) if resumed else (0, 0)
+    step = first = resumed.step if resumed else 0
+    skipped = resumed.skipped_steps if resumed else 0
     d_row = max(columns.stop for columns in source.slices.values())
     plan = PoolPlan.fitting(n_tokens=cfg.tokens, batch_tokens=cfg.batch_tokens, d_row=d_row, seed=cfg.seed)
     saver = _Saver(checkpoints, trainees, stamp, cfg)
     facts: dict[str, dict[str, Any]] = {}
     skips_in_row = 0
     with StopRequest() as stop, _flush_denormal():
-        for step, rows in enumerate(mixed(source, plan, first_step=step), start=step + 1):
+        for step, rows in enumerate(mixed(source, plan, first_step=first), start=first + 1):
             happened = {name: trainee.step(rows, step - 1, objective) for name, trainee in trainees.items()}
             bad = [name for name, what in happened.items() if what is None]
             skipped, skips_in_row = (skipped + 1, skips_in_row + 1) if bad else (skipped, 0)

@@ -11,11 +11,11 @@ BETAS = (0.9, 0.999)
 
 
 def default_lr(d_sae: int) -> float:
-    """1.2e-3 up to 4,096 latents, falling as 1 / sqrt(d_sae) above.
+    """2e-3 up to 4,096 latents, falling as 1 / sqrt(d_sae) above.
 
-    Found by a sweep on 6M tokens of stories3M (`benchmarks/results/defaults.json`); the square root is Gao et al.'s scaling.
+    Found by a sweep on 6M tokens of stories3M (`benchmarks/results/defaults.jsonl`); the square root is Gao et al.'s scaling.
     """
-    return 1.2e-3 * min(1.0, (4096 / d_sae) ** 0.5)
+    return 2e-3 * min(1.0, (4096 / d_sae) ** 0.5)
 
 
 def adam(sae: SAE, lr: float) -> torch.optim.Adam:

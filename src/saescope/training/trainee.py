@@ -98,7 +98,7 @@ class Trainee:
         self.dead.update(observed["fired"], n_tokens)
         if "tau" in self.sae.thresholds:
             self.least_kept.update(observed["min_kept"])
-            self.sae.tau.copy_(self.least_kept.value)
+            self.sae.get_buffer("tau").copy_(self.least_kept.value)
 
     def finish(self) -> SAE:
         """The same SAE, now on raw activations."""
