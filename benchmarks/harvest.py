@@ -7,6 +7,7 @@ Prints JSON and writes it to benchmarks/results/harvest.json.
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import time
@@ -30,10 +31,8 @@ def bare_forward(lm: LanguageModel, module: torch.nn.Module, batches) -> None:
     handle = module.register_forward_pre_hook(stop)
     try:
         for batch in batches:
-            try:
+            with contextlib.suppress(_Stop):
                 lm.hf(batch.tokens, use_cache=False)
-            except _Stop:
-                pass
     finally:
         handle.remove()
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 from saescope import cli
 
 ROOT = Path(__file__).resolve().parents[1]

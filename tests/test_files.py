@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from saescope import disk, errors, files
+from saescope import disk, errors
 from saescope.disk import make_folder, read_json, sha256_of, write_json, write_text, writing
 from saescope.files import MANIFEST, ArtifactWriter, canonical_json, load_tensors, read_manifest, verified
 

@@ -4,7 +4,7 @@ import pytest
 
 from saescope.data import Corpus, PackConfig
 
-WORDS = "the cat and the dog ran on and on in the rain then a bird sang another song".split()
+WORDS = ["the", "cat", "and", "the", "dog", "ran", "on", "and", "on", "in", "the", "rain", "then", "a", "bird", "sang", "another", "song"]
 
 
 @pytest.fixture(scope="session")

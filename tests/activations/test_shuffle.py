@@ -13,8 +13,8 @@ from saescope.activations.source import TensorSource
 class Counting:
     """A source whose rows say their place in the stream."""
 
-    provenance: dict = {}
-    slices = {"x": slice(0, 1)}
+    def __init__(self):
+        self.provenance, self.slices = {}, {"x": slice(0, 1)}
 
     def batches(self, n_tokens, *, seed, start=0):
         from saescope.activations.source import Batch
@@ -37,7 +37,7 @@ def test_each_row_is_given_out_once_within_two_rings(batch, ring_batches, extra_
     plan = PoolPlan(n_tokens=n, batch_tokens=batch, rows=ring_batches * batch, seed=1)
     given_out = places(plan)
     assert len(given_out) == plan.n_steps
-    assert sorted(sum(given_out, [])) == list(range(plan.n_steps * batch))
+    assert sorted(row for rows in given_out for row in rows) == list(range(plan.n_steps * batch))
     for step, rows in enumerate(given_out):
         assert all(row <= step * batch + plan.rows for row in rows), "a row cannot leave before it came"
         assert all(row >= step * batch - 2 * plan.rows for row in rows), "a row leaves within two rings"

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from saescope.activations.source import NonFiniteGuard, TensorSource
-from saescope.errors import ConfigError, NoTokens, NonFiniteActivations, UnreadableText
+from saescope.errors import ConfigError, NonFiniteActivations, NoTokens, UnreadableText
 
 
 def rows_of(source, n, **kwargs):

@@ -65,7 +65,8 @@ def test_the_forward_pass_stops_at_the_hook_point(tiny_lm, source):
 
 
 def test_provenance_says_where_rows_come_from(source):
-    assert {"model", "weights_sha256", "hook_points", "corpus", "corpus_sha256", "bos", "context_length", "packing"} <= source.provenance.keys()
+    stated = {"model", "weights_sha256", "hook_points", "corpus", "corpus_sha256", "bos", "context_length", "packing"}
+    assert stated <= source.provenance.keys()
     assert source.provenance["hook_points"] == [AT]
 
 
@@ -78,7 +79,7 @@ def test_text_that_is_too_short_is_an_error(tiny_lm, tmp_path):
     path = tmp_path / "short.txt"
     path.write_text("the cat")
     with pytest.raises(NoTokens):
-        rows_of(StreamSource(tiny_lm, AT, Corpus.open(path, holdout=None), PackConfig(context=24, packing="stream", bos=True, batch_sequences=4)), 10)
+        rows_of(StreamSource(tiny_lm, AT, Corpus.open(path), PackConfig(context=24, packing="stream")), 10)
 
 
 def test_nan_in_a_module_aborts_with_the_hook_point(tiny_lm, source):

@@ -10,12 +10,12 @@ import torch
 from bundle_maker import AT, CONFIG, PACK, build, small_sae
 
 from saescope import disk, errors
-from saescope.files import ArtifactWriter
 from saescope.data.corpus import Corpus
 from saescope.data.packing import pack
 from saescope.features import bundle, spool
 from saescope.features.build import FeatureConfig, build_features
 from saescope.features.store import FeatureStore
+from saescope.files import ArtifactWriter
 
 
 def test_every_number_is_that_of_the_dense_code(tiny_lm, text, store):

@@ -5,18 +5,20 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import tiny_run
-from saescope import errors
+from saescope import disk, errors
 from saescope.activations import cache
+from saescope.activations.stream import StreamSource
 from saescope.features import spool
 from saescope.features.store import FeatureStore
 from saescope.files import read_manifest
-from saescope.pipeline import main_job, run
+from saescope.pipeline import main_job, run, stages, subject
 from saescope.run_folder import RunFolder
 from saescope.saes.storage import load, read_provenance
 
@@ -44,6 +46,25 @@ class Listener:
 
     def say(self, sentence):
         self.said.append(sentence)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_batches():
+    """Few sequences at a time, so that every stage has many batches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "FORWARD_TOKENS", 128)
+        yield
+
+
+@pytest.fixture(scope="module")
+def cfg(model, stories):
+    return tiny_run.config(model, stories)
+
+
+@pytest.fixture(scope="module")
+def finished(cfg, small_batches, tmp_path_factory):
+    """The outcome of an uninterrupted run. Shared: tests must not change its folder."""
+    return run(cfg, tmp_path_factory.mktemp("runs") / "demo")
 
 
 @pytest.fixture
@@ -139,20 +160,13 @@ def test_another_config_is_refused_by_the_fields(model, stories, finished, chang
     assert tiny_run.content(finished.folder.path) == before
 
 
-def test_replace_starts_anew(model, stories, finished, tmp_path):
+def test_replace_starts_anew(model, stories, cfg, finished, tmp_path):
     run(tiny_run.config(model, stories, sae={"d_sae": 8, "k": 2}), tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    replaced = run(finished_config(finished), tmp_path, replace=True)
+    replaced = run(cfg, tmp_path, replace=True)
     assert replaced.state == "new"
     assert tiny_run.outcome_of(tmp_path) == tiny_run.outcome_of(finished.folder.path)
     assert names(tmp_path) - names(finished.folder.path) == {"notes.txt"}
-
-
-def finished_config(finished):
-    from saescope.config import from_dict
-    from saescope.pipeline import RunConfig
-
-    return from_dict(RunConfig, finished.folder.read_config())
 
 
 def test_a_mistake_found_before_the_start_replaces_nothing(model, stories, finished):
@@ -198,9 +212,13 @@ def test_a_kept_cache_is_used_again(model, stories, tmp_path, small_pieces):
 
 
 def test_text_that_is_read_once_is_not_cached(model, stories, tmp_path):
-    listener = Listener()
-    run(tiny_run.config(model, stories, train={"tokens": 2048}), tmp_path, until="sae", reporter=listener)
-    assert listener.stages == ["training"]
+    once = tiny_run.config(model, stories, train={"tokens": 2048})
+    opened = subject.open_subject(once)
+    stream = StreamSource(opened.lm, opened.at, opened.corpus, opened.pack)
+    assert stages._source(RunFolder(tmp_path), stream, once, Listener()) is stream
+    assert stages._source(RunFolder(tmp_path), stream, replace(once, cache="never"), Listener()) is stream
+    twice = replace(once, train=replace(once.train, tokens=4096))
+    assert stages._source(RunFolder(tmp_path), stream, twice, Listener()).folder == tmp_path / "cache"
 
 
 # --- leaving and coming back ---
@@ -219,16 +237,10 @@ def test_until_sae_then_the_rest(cfg, finished, tmp_path):
 
 
 def test_an_evaluation_of_other_options_is_not_taken_for_the_runs_own(cfg, finished, tmp_path):
-    from dataclasses import replace
-
-    from saescope.pipeline.stages import eval_config, eval_stage
-    from saescope.pipeline.subject import open_subject
-
     first = run(cfg, tmp_path, until="sae")
-    subject = open_subject(cfg)
-    eval_stage(first.folder, first.sae, subject, replace(cfg, silent_tokens=100), Listener())
+    stages.eval_stage(first.folder, first.sae, subject.open_subject(cfg), replace(cfg, silent_tokens=100), Listener())
     own = run(cfg, tmp_path).result
-    assert own.provenance["config"]["dead_tokens"] == eval_config(cfg).dead_tokens == 1000
+    assert own.provenance["config"]["dead_tokens"] == 1000
     assert own.to_json()["rows"] == finished.result.to_json()["rows"]
 
 
@@ -267,10 +279,7 @@ def test_interrupted_before_the_page(cfg, finished, tmp_path, monkeypatch):
     assert tiny_run.outcome_of(tmp_path) == tiny_run.outcome_of(finished.folder.path)
 
 
-KILLED_AT = [
-    *("shard.rename:2", "item.manifest:2", "cache.swap:1", "ckpt.write:2", "ckpt.swap:3"),
-    *("sae.write:1", "sae.swap:1", "eval.rename:1", "eval.swap:1", "bundle.write:3", "bundle.swap:1"),
-]
+KILLED_AT = ["shard.rename:2", "item.manifest:3", "ckpt.swap:3", "sae.swap:1", "eval.swap:1", "bundle.swap:1"]
 KILLER = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
@@ -280,9 +289,9 @@ import tiny_run
 from pathlib import Path
 from saescope.activations import cache
 from saescope.features import spool
-from saescope.pipeline import run
+from saescope.pipeline import run, subject
 import transformers, duckdb, scipy.linalg  # before the forks: each of them then starts warm
-cache.SHARD_BYTES, spool.PART_TOKENS = 2**15, 300
+cache.SHARD_BYTES, spool.PART_TOKENS, subject.FORWARD_TOKENS = 2**15, 300, 128
 model, stories, folder, *sites = sys.argv[2:]
 codes = []
 for site in sites:
@@ -348,8 +357,6 @@ def test_resume_needs_a_run(cfg, tmp_path):
 
 
 def test_a_disk_that_is_full_loses_nothing(cfg, finished, tmp_path, small_pieces, monkeypatch):
-    from saescope import disk
-
     monkeypatch.setattr(disk, "_fault_hits", {})
     monkeypatch.setenv("SAESCOPE_FAULT", "shard.write:3:enospc")
     with pytest.raises(errors.DiskFull, match="--out"):
@@ -366,19 +373,20 @@ def test_a_disk_that_is_full_loses_nothing(cfg, finished, tmp_path, small_pieces
 
 @pytest.mark.parametrize("packing", ["documents", "stream"])
 def test_a_text_without_report_documents_is_refused_at_once(model, tmp_path, packing):
-    few = tiny_run.write_stories(tmp_path / "few.txt", 3)
+    few = tiny_run.write_stories(tmp_path / "few.txt", 1)
     with pytest.raises(errors.NoTokens, match=r"few\.txt.*(holdout|too few)"):
         run(tiny_run.config(model, few, text={"packing": packing}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_text_without_selection_documents_takes_training_documents(model, stories, tmp_path):
-    few = tiny_run.write_stories(tmp_path / "few.txt", 4)
-    outcome = run(tiny_run.config(model, few, text={"holdout": f"{stories}:20"}), tmp_path / "out")
+def test_a_text_without_selection_documents_takes_training_documents(model, tmp_path):
+    few, held_out = tiny_run.write_stories(tmp_path / "few.txt", 4), tmp_path / "held-out.txt"
+    held_out.write_text("a bird and a cat in another rain")
+    outcome = run(tiny_run.config(model, few, text={"holdout": str(held_out)}), tmp_path / "out")
     assert outcome.result.warnings[0].startswith("the text has no selection documents")
     assert outcome.result.value("sae", "sparsity.l0") > 0
 
 
 def test_training_alone_needs_no_report_documents(model, tmp_path):
-    few = tiny_run.write_stories(tmp_path / "few.txt", 3)
+    few = tiny_run.write_stories(tmp_path / "few.txt", 1)
     assert run(tiny_run.config(model, few), tmp_path / "out", until="sae").result is None

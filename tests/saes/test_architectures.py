@@ -183,7 +183,7 @@ def test_encoder_memory_is_latent_major(sae):
 
 @pytest.mark.parametrize("architecture", ["topk", "batch_topk"])
 def test_k_above_d_sae_is_refused(architecture):
-    with pytest.raises(ConfigError, match="k=13 .* d_sae=12"):
+    with pytest.raises(ConfigError, match=r"k=13 .* d_sae=12"):
         build(architecture, D, F, {"k": 13})
 
 
@@ -194,7 +194,7 @@ def test_widths_below_one_are_refused(d_in, d_sae):
 
 
 def test_options_are_checked():
-    with pytest.raises(ConfigError, match="'topkk' is not an architecture.*Did you mean 'topk'"):
+    with pytest.raises(ConfigError, match=r"'topkk' is not an architecture.*Did you mean 'topk'"):
         build("topkk", D, F)
     with pytest.raises(ConfigError, match="topk has no option 'kk'"):
         build("topk", D, F, {"kk": 3})
@@ -206,8 +206,8 @@ def test_options_are_checked():
 
 def test_batch_topk_of_one_token_is_topk():
     x = normal(1, D)
-    states = [TrainState(0, 0, 1.0, alive()) for _ in range(2)]
-    losses = [build(a, D, F, {"k": K}, seed=3).double().loss(x, x, s)["mse"].item() for a, s in zip(("topk", "batch_topk"), states, strict=True)]
+    saes = [build(architecture, D, F, {"k": K}, seed=3).double() for architecture in ("topk", "batch_topk")]
+    losses = [sae.loss(x, x, TrainState(0, 0, 1.0, alive()))["mse"].item() for sae in saes]
     assert losses[0] == losses[1]
 
 

@@ -99,6 +99,7 @@ def train(
             if stop.requested or (saver.due(step) and step < plan.n_steps):
                 saver.save(Progress(step, skipped))
                 stop.obey(saver.last)
+    saver.refuse_broken_weights()
     saes = {name: trainee.finish() for name, trainee in trainees.items()}
     return TrainReport(saes, facts, step, step * cfg.batch_tokens, skipped, time.monotonic() - begun)
 
@@ -153,7 +154,15 @@ class _Saver:
             return step % self.cfg.checkpoint_steps == 0
         return time.monotonic() - self.saved_at >= 60 * self.cfg.checkpoint_minutes
 
+    def refuse_broken_weights(self) -> None:
+        """Raises: TrainingDiverged if a weight is NaN or Inf: such weights are never saved."""
+        for name, trainee in self.trainees.items():
+            if not all(bool(p.isfinite().all()) for p in trainee.sae.parameters()):
+                kept = f"The last checkpoint is {self.last}." if self.last else "No checkpoint was written yet."
+                raise TrainingDiverged(f"weights of {name} are no longer finite. {kept} Lower --lr.")
+
     def save(self, progress: Progress) -> None:
+        self.refuse_broken_weights()
         if self.folder is not None:
             self.last = save_checkpoint(self.folder, self.trainees, progress, self.stamp)
         self.saved_at = time.monotonic()
