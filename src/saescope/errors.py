@@ -103,6 +103,6 @@ class TrainingDiverged(TrainingError): ...
 
 
 def did_you_mean(given: str, choices: Iterable[str], *, n: int = 3) -> str:
-    """" Did you mean 'a' or 'b'?" for the nearest choices, or "" when none is near. Starts with a space, ends with a mark."""
+    """ " Did you mean 'a' or 'b'?" for the nearest choices, or "" when none is near. Starts with a space, ends with a mark."""
     near = get_close_matches(given, list(choices), n=n, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(choice) for choice in near)}?" if near else ""

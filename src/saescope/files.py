@@ -15,7 +15,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -159,8 +160,21 @@ def _well_formed(manifest: Manifest) -> bool:
         isinstance(manifest.version, int)
         and all(isinstance(value, dict) for key, value in vars(manifest).items() if key not in ("schema", "version"))
         and all(isinstance(entry, dict) for table in (manifest.files, manifest.tensors) for entry in table.values())
-        and all(_FILE_NAME.match(name) and {"bytes", "sha256"} <= entry.keys() for name, entry in manifest.files.items())
+        and all(_FILE_NAME.match(name) for name in manifest.files)
+        and all(isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str) for entry in manifest.files.values())
+        and all(isinstance(entry.get("shape"), list) for entry in manifest.tensors.values())
     )
+
+
+@contextmanager
+def reading(folder: Path | str, what: str) -> Iterator[None]:
+    """Turns a field that is missing or of another type, in JSON that has been read, into CorruptArtifact."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise errors.CorruptArtifact(
+            f"what stands in {folder} is not a whole {what} ({error!r}). Make it again, or copy it again."
+        ) from error
 
 
 def verified(folder: Path | str, manifest: Manifest, name: str, *, verify: Literal["full", "size"] = "full") -> Path:

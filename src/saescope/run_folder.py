@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,11 +60,18 @@ class RunFolder:
 
     @classmethod
     def open_or_create(
-        cls, out: Path | str, config: Mapping[str, Any], *, replace: bool = False, resume: bool = False, finished: Sequence[str] = FINISHED
+        cls,
+        out: Path | str,
+        config: Mapping[str, Any],
+        *,
+        replace: bool = False,
+        resume: bool = False,
+        finished: Sequence[str] = FINISHED,
+        free: Collection[str] = (),
     ) -> "RunFolder":
         """The run in `out`, locked for this process and holding `config`; its `state` says how far it had come.
 
-        `finished` are the files that stand in a run that is done.
+        `finished` are the files that stand in a run that is done; `free` the fields that may differ from those it was started with.
 
         Raises: OutputOccupied (not empty, and no run), ProvenanceMismatch (a run of another config; the message lists the fields),
             RunLocked, OutputNotWritable, NotAnArtifact (`resume` with nothing to resume), CorruptArtifact, ConfigError.
@@ -80,7 +87,7 @@ class RunFolder:
         if had is None:
             run.refuse_foreign()
         elif not replace:
-            run._refuse_difference(had, config)
+            run._refuse_difference(had, config, free)
             if run.is_finished(finished):
                 run.state = "done"
                 return run
@@ -142,9 +149,10 @@ class RunFolder:
                 f"{self.path} is not empty and holds no run of saescope, but {some}. Choose a new or empty folder with --out."
             )
 
-    def _refuse_difference(self, had: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    def _refuse_difference(self, had: Mapping[str, Any], config: Mapping[str, Any], free: Collection[str]) -> None:
         # Through JSON first: a tuple and the list it was written as are the same value.
-        if difference := config_difference(had, json.loads(json.dumps(config))):
+        changed = config_difference(had, json.loads(json.dumps(config)))
+        if difference := [line for line in changed if line.partition(":")[0].rpartition(".")[2] not in free]:
             raise errors.ProvenanceMismatch(
                 f"{self.path} holds a run of another config ({'; '.join(difference)}). "
                 "Give the same options to continue it, --replace to start anew there, or another folder with --out."

@@ -59,7 +59,9 @@ def test_few_bad_rows_are_dropped_and_counted_many_stop_the_run():
     guard = NonFiniteGuard("blocks.0.mlp_post")
     rows = torch.zeros(2000, 3)
     rows[7, 1] = torch.nan
-    assert len(guard(rows)) == 1999
+    kept = guard(rows)
+    assert len(kept) == 2000
+    assert kept.isfinite().all()
     assert guard.dropped == 1
     rows[:10] = torch.inf
     with pytest.raises(NonFiniteActivations, match=r"11 of 4,000 activations at blocks\.0\.mlp_post"):
@@ -69,7 +71,29 @@ def test_few_bad_rows_are_dropped_and_counted_many_stop_the_run():
 def test_bad_rows_of_an_array_never_train():
     rows = torch.zeros(2000, 3)
     rows[3, 0] = torch.nan
-    assert len(TensorSource(rows).rows) == 1999
+    assert TensorSource(rows).rows.isfinite().all()
     rows[:100] = torch.inf
     with pytest.raises(NonFiniteActivations):
         TensorSource(rows)
+
+
+def test_a_dropped_row_moves_no_other():
+    rows = torch.arange(3000.0)[:, None].repeat(1, 2)
+    rows[0] = torch.nan
+    rows[1700] = torch.nan
+    kept = NonFiniteGuard("x")(rows)
+    assert kept[0, 0] == 1
+    assert kept[1700, 0] == 1699
+    assert torch.equal(kept[1701:], rows[1701:])
+
+
+def test_broken_files_are_named_not_traced(tmp_path):
+    (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00")
+    with pytest.raises(UnreadableText, match=r"cut\.safetensors"):
+        TensorSource(tmp_path / "cut.safetensors")
+    save_file({}, tmp_path / "empty.safetensors")
+    with pytest.raises(UnreadableText, match="holds no tensor"):
+        TensorSource(tmp_path / "empty.safetensors")
+    np.save(tmp_path / "words.npy", np.array(["a", "b"]))
+    with pytest.raises(UnreadableText, match=r"words\.npy"):
+        TensorSource(tmp_path / "words.npy")

@@ -49,8 +49,8 @@ def _models(folder: Path) -> None:
     broken.model.layers[1].mlp.up_proj.weight.data[0, 0] = torch.nan
     tiny_run.save_model(folder / "nan-model", broken)
     one_token = tiny.tiny_model("llama")
-    one_token.model.embed_tokens.weight.data[tiny.tiny_tokenizer().convert_tokens_to_ids("Ġand")] = torch.nan
-    tiny_run.save_model(folder / "nan-for-and", one_token)
+    one_token.model.embed_tokens.weight.data[tiny.tiny_tokenizer().convert_tokens_to_ids("Ġa")] = torch.nan
+    tiny_run.save_model(folder / "nan-for-a", one_token)
     for name in ("cut-model", "no-tokenizer"):
         shutil.copytree(folder / "tiny-llama", folder / name)
     weights = folder / "cut-model" / "model.safetensors"
@@ -72,13 +72,14 @@ def _texts(folder: Path) -> None:
 
 
 RUN = "run tiny-llama --text stories.txt --out out " + shlex.join(tiny_run.FLAGS)
+TRAIN = RUN.replace("run", "train", 1)
 TRAIN_ARRAY = "train --activations acts.npy --d-sae 8 --k 2 --tokens 256 --batch-tokens 64 --out out"
 TABLE = [
     # verbs and flags
-    ("runn tiny-llama", "ConfigError", "'runn' is not a verb. Did you mean 'run'? saescope --help"),
-    (f"{RUN} --devise cpu", "ConfigError", "no option --devise. Did you mean '--device'? saescope run --help"),
+    ("runn tiny-llama", "ConfigError", "'runn' is not a verb of saescope. Did you mean 'run'? saescope --help"),
+    (f"{RUN} --devise cpu", "ConfigError", "no option --devise. Did you mean '--device' saescope run --help"),
     (f"{RUN} extra", "ConfigError", "does not know what to do with 'extra'. saescope run --help"),
-    (f"{RUN} --sae gated", "ConfigError", "'gated' --sae. Expected one of 'batch_topk' saescope run --help"),
+    (f"{RUN} --sae gated", "ConfigError", "'gated' '--sae'. Expected one of 'batch_topk' saescope run --help"),
     (f"{RUN} --tokens many", "ConfigError", "--tokens: 'many' is not a whole number. saescope run --help"),
     (f"{RUN} --lr nan", "ConfigError", "--lr: 'nan' is not a finite number."),
     (f"{RUN} --lr inf", "ConfigError", "--lr: 'inf' is not a finite number."),
@@ -224,7 +225,7 @@ def test_bad_input(place, monkeypatch, capsys, command, error, words):
 @pytest.fixture
 def bench(place, tmp_path, monkeypatch):
     """A folder of its own for commands that begin to write, beside links to the models and texts."""
-    for name in ("tiny-llama", "nan-for-and", "stories.txt"):
+    for name in ("tiny-llama", "nan-for-a", "stories.txt"):
         (tmp_path / name).symlink_to(place / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -237,7 +238,7 @@ def left(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "error", "words"),
     [
-        (f"{RUN} --model nan-for-and", "NonFiniteActivations", "of activations at blocks.1.mlp_post are NaN or Inf. --dtype float32"),
+        (f"{RUN} --model nan-for-a", "NonFiniteActivations", "of activations at blocks.1.mlp_post are NaN or Inf. --dtype float32"),
         (f"{RUN} --lr 1e30", "TrainingDiverged", "loss was not finite 3 steps in a row Lower --lr"),
         (f"{RUN} --sae topk --lr 1e30", "TrainingDiverged", "loss was not finite Lower --lr"),
     ],
@@ -247,7 +248,7 @@ def test_numbers_that_break(bench, capsys, command, error, words):
     assert_said(capsys.readouterr().err, error, words)
     assert not [name for name in left(bench / "out") if name.startswith(("sae", "features", "eval", "result", "index")) or "tmp-" in name]
     assert not (bench / "out" / "run.lock").exists()
-    assert cli.main([*shlex.split(RUN), "--replace"]) == 0
+    assert cli.main([*shlex.split(TRAIN), "--replace"]) == 0
 
 
 def test_a_full_disk_while_caching(bench, capsys, monkeypatch):
@@ -257,7 +258,7 @@ def test_a_full_disk_while_caching(bench, capsys, monkeypatch):
     assert_said(capsys.readouterr().err, "DiskFull", "no space left writing cache/shards free some, or choose another --out")
     assert left(bench / "out") == {"config.json"}
     monkeypatch.delenv("SAESCOPE_FAULT")
-    assert cli.main(shlex.split(RUN)) == 0
+    assert cli.main(shlex.split(TRAIN)) == 0
 
 
 def damage(path: Path, how: str) -> None:
@@ -275,10 +276,10 @@ def damage(path: Path, how: str) -> None:
     ],
 )
 def test_a_damaged_cache(bench, capsys, file, how, words):
-    assert cli.main([*shlex.split(RUN), "--cache", "acts"]) == 0
+    assert cli.main([*shlex.split(TRAIN), "--cache", "acts"]) == 0
     damage(next((bench / "acts").glob(file)), how)
     capsys.readouterr()
-    assert cli.main([*shlex.split(RUN), "--cache", "acts", "--out", "second"]) == 2
+    assert cli.main([*shlex.split(TRAIN), "--cache", "acts", "--out", "second"]) == 2
     assert_said(capsys.readouterr().err, "CorruptArtifact", words)
     assert not (bench / "second" / "sae").exists()
 
@@ -292,9 +293,9 @@ def test_a_damaged_cache(bench, capsys, file, how, words):
         ("show demo 1", "features/manifest.json", "json", "features/manifest.json is not valid JSON"),
         ("show demo 1", "features/features-*", "flip", "features-0 sha256"),
         ("show demo 1", "features/examples-*", "cut", "examples-0 cut or changed"),
-        (RUN.replace("--out out", "--out demo"), "result.json", "json", "result.json is not valid JSON"),
-        (RUN.replace("--out out", "--out demo"), "eval/latents-*", "flip", "latents sha256"),
-        (RUN.replace("--out out", "--out demo"), "config.json", "json", "config.json is not valid JSON"),
+        ("run --config demo/config.json --out demo", "result.json", "json", "result.json is not valid JSON"),
+        ("run --config demo/config.json --out demo", "eval/latents-*", "flip", "latents sha256"),
+        (f"{RUN} --out demo", "config.json", "json", "config.json is not valid JSON"),
     ],
 )
 def test_a_damaged_run(bench, place, capsys, verb, file, how, words):

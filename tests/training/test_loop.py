@@ -185,7 +185,7 @@ def test_a_step_without_a_finite_loss_is_skipped_three_in_a_row_end_the_run(rows
     report = train(sae, Spoiled(rows, {5, 9}), cfg())
     assert report.skipped_steps == 2
     assert all(p.isfinite().all() for p in sae.parameters())
-    with pytest.raises(TrainingDiverged, match=r"tokens 2,048 to 2,816\).*step-000000009.*Lower --lr"):
+    with pytest.raises(TrainingDiverged, match=r"last 3 steps \(tokens 2,048 to 2,816\).*step-000000009.*Lower --lr"):
         train(new(), Spoiled(rows, {8, 9, 10}), cfg(checkpoint_steps=3), checkpoints=tmp_path)
 
 
@@ -218,3 +218,66 @@ def test_an_sae_that_is_not_fresh_goes_on_from_its_weights(source, rows):
     before = fvu(sae, rows)
     train(Job(sae, fresh=False), source, cfg(tokens=2 * 256, lr=1e-9, warmup=0))
     assert fvu(sae, rows) == pytest.approx(before, rel=1e-3)
+
+
+class Two(TensorSource):
+    """The same rows at two hook points, the second ten times larger."""
+
+    def __init__(self, rows):
+        super().__init__(torch.cat([rows, 10 * rows], dim=1))
+        self.slices = {"a": slice(0, D), "b": slice(D, 2 * D)}
+
+
+def test_a_job_reads_its_own_columns_at_their_own_scale(rows):
+    sae = new()
+    train({"b": Job(sae, read=("b",))}, Two(rows), cfg(tokens=200 * 256))
+    assert fvu(sae, 10 * rows) < 0.35
+
+
+def test_several_points_and_another_target_need_architectures_of_their_own(rows):
+    with pytest.raises(ConfigError, match="reads one hook point, but was given 2"):
+        train(new(), Two(rows), cfg())
+    with pytest.raises(ConfigError, match="reconstructs what it reads"):
+        train(Job(new(), read=("a",), target="b"), Two(rows), cfg())
+
+
+def test_a_jobs_own_config_follows_the_budget_of_the_run(source):
+    own = TrainConfig(lr=1e-3, tokens=10 * 256, batch_tokens=256)
+    records = []
+    train({"a": Job(new(), cfg=own)}, source, cfg(), record=records.append)
+    rates = [record["saes"]["a"]["lr"] for record in records]
+    assert len(rates) == 4
+    assert all(rate >= 0 for rate in rates)
+    assert rates[0] == pytest.approx(max(rates))
+    assert records[-1]["saes"]["a"]["dead_after_tokens"] == 40 * 256 // 20
+
+
+def test_a_stop_in_the_last_step_leaves_a_run_that_finishes(source, tmp_path):
+    def interrupt(tokens):
+        if tokens == 40 * 256:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        train(new(), source, cfg(), checkpoints=tmp_path, progress=interrupt)
+    report = train(new(), source, cfg(), checkpoints=tmp_path)
+    assert report.steps == 40
+    assert report.facts["sae"]["fvu"] > 0
+
+
+def test_a_run_that_ends_without_a_finite_loss_has_diverged(rows, monkeypatch):
+    small_ring(monkeypatch)
+    with pytest.raises(TrainingDiverged, match="last 1 steps"):
+        train(new(), Spoiled(rows, {39}), cfg())
+
+
+def test_other_rows_of_the_same_shape_are_not_continued(rows, tmp_path):
+    train(new(), TensorSource(rows), cfg(checkpoint_steps=10), checkpoints=tmp_path)
+    with pytest.raises(ProvenanceMismatch, match="source differ"):
+        train(new(), TensorSource(rows.flip(0)), cfg(checkpoint_steps=10), checkpoints=tmp_path)
+
+
+def test_intervals_may_change_when_a_run_is_continued(source, tmp_path):
+    train(new(), source, cfg(checkpoint_steps=10), checkpoints=tmp_path)
+    steps = []
+    train(new(), source, cfg(checkpoint_steps=7, log_steps=3), checkpoints=tmp_path, progress=steps.append)
+    assert steps[0] == 31 * 256

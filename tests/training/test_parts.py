@@ -77,12 +77,12 @@ def test_clipping_keeps_directions_and_leaves_small_gradients_alone():
 
 
 @pytest.mark.parametrize("wanted", [None, 1.5])
-def test_calibration_reaches_the_wanted_l0_exactly(wanted):
+def test_calibration_reaches_the_wanted_l0_and_never_exceeds_it(wanted):
     sae = build("batch_topk", 8, 40, {"k": 5}, seed=1)
     x = normal(3000, 8)
     tau = calibrate_threshold(sae, x.split(700), l0=wanted)
     l0 = (sae.encode(x) > 0).sum(1).float().mean().item()
-    assert l0 == pytest.approx(wanted or 5, abs=1 / 3000)
+    assert (wanted or 5) * (1 - 1e-3) <= l0 <= (wanted or 5)
     assert tau == sae.tau.item() > 0
 
 
@@ -90,7 +90,7 @@ def test_calibration_with_too_few_positive_values_keeps_them_all():
     sae = build("batch_topk", 8, 40, {"k": 40}, seed=1)
     x = normal(100, 8)
     calibrate_threshold(sae, [x])
-    assert torch.equal(sae.encode(x) > 0, sae.pre_acts(x) > sae.tau)
+    assert sae.tau == 0
     assert (sae.encode(x) > 0).sum() == (sae.pre_acts(x) > 0).sum()
     with pytest.raises(NoTokens):
         calibrate_threshold(sae, [])
@@ -101,3 +101,12 @@ def test_the_running_mean_of_the_least_kept_is_unbiased_and_skips_empty_batches(
     for value in (2.0, float("inf"), 2.0):
         mean.update(torch.tensor(value))
     assert mean.value.item() == pytest.approx(2.0)
+
+
+def test_calibration_does_not_depend_on_the_order_of_unequal_batches():
+    sae = build("batch_topk", 8, 40, {"k": 4}, seed=1)
+    x = normal(2000, 8)
+    x[:200] *= 10
+    taus = [calibrate_threshold(sae, parts) for parts in (x.split(200), tuple(reversed(x.split(200))), [x])]
+    assert len(set(taus)) == 1
+    assert (sae.encode(x) > 0).sum(1).float().mean().item() == pytest.approx(4, rel=1e-3)

@@ -19,7 +19,7 @@ import torch
 from saescope.activations.source import ActivationSource, Batch
 from saescope.disk import make_folder, read_json, sweep_abandoned, write_json
 from saescope.errors import CorruptArtifact, DiskFull, NotAnArtifact, ProvenanceMismatch
-from saescope.files import ArtifactWriter, Manifest, canonical_json, load_tensors, read_manifest
+from saescope.files import ArtifactWriter, Manifest, canonical_json, load_tensors, read_manifest, reading
 
 SCHEMA, VERSION = "saescope.cache", 1
 SHARD_BYTES = 64 * 2**20
@@ -37,11 +37,12 @@ class CachedSource:
         self.folder = Path(folder)
         manifest = read_manifest(self.folder, SCHEMA, VERSION)
         self.provenance = manifest.provenance
-        self.slices = {HookPoint.parse(name): slice(*columns) for name, columns in manifest.config["slices"].items()}
-        self.seed: int = manifest.config["seed"]
-        self.items: list[dict[str, Any]] = manifest.state["items"]
-        self.n_rows = sum(item["rows"] for item in self.items)
-        self._shards = Manifest(SCHEMA, VERSION, files={item["file"]: item for item in self.items})
+        with reading(self.folder, "cache"):
+            self.slices = {HookPoint.parse(name): slice(*columns) for name, columns in manifest.config["slices"].items()}
+            self.seed = int(manifest.config["seed"])
+            self.items: list[dict[str, Any]] = [dict(item) for item in manifest.state["items"]]
+            self.n_rows = sum(int(item["rows"]) for item in self.items)
+            self._shards = Manifest(SCHEMA, VERSION, files={str(item["file"]): item for item in self.items})
         self._checked: set[str] = set()
 
     def batches(self, n_tokens: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
@@ -70,7 +71,9 @@ class CachedSource:
 def build_cache(
     source: ActivationSource, folder: Path | str, n_rows: int, *, seed: int, progress: Callable[[int], None] | None = None
 ) -> CachedSource:
-    """Harvest the first `n_rows` rows of a source (one pass of its text) into a folder, or go on where a harvest stopped.
+    """Harvest the first `n_rows` rows of a source (at most one pass of its text) into a folder, or go on where a harvest stopped.
+
+    A folder that holds more rows serves too; one that holds fewer is extended.
 
     Raises: DiskFull before anything is run if they cannot fit; ProvenanceMismatch if the folder holds another source's rows.
     """
@@ -80,15 +83,17 @@ def build_cache(
     config = {
         "slices": {str(point): [columns.start, columns.stop] for point, columns in source.slices.items()},
         "seed": seed,
-        "n_rows": n_rows,
     }
     stamp = canonical_json([config, dict(source.provenance)])
     items = _committed_items(folder, stamp)
     done = sum(item["rows"] for item in items)
+    if done >= n_rows and (finished := finished_cache(folder)):
+        return finished
     d_row = max(columns.stop for columns in source.slices.values())
     _check_space(folder, (n_rows - done) * d_row * 2)
     shard_rows = max(1, SHARD_BYTES // (2 * d_row))
-    for rows in _shards(source.batches(n_rows - done, seed=seed, start=done), shard_rows):
+    missing = source.batches(n_rows - done, seed=seed, start=done) if done < n_rows else iter(())
+    for rows in _shards(missing, shard_rows):
         writer = ArtifactWriter(folder / "shards", SCHEMA, VERSION, site="shard")
         name = writer.add_tensors("rows", {"rows": rows})
         item = {"stamp": stamp, "first": done, "rows": len(rows), "file": name, **writer.files[name]}

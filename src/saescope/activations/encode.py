@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from saescope.activations.source import NonFiniteGuard
 from saescope.shapes import Bool, Float, Int, Tensor
 
 if TYPE_CHECKING:
@@ -83,6 +84,16 @@ class Chunk:
         return self.code.where(self.counted)
 
 
+class EncodeOnly:
+    """A dictionary whose reconstruction nobody reads: the decoder's GEMM is saved."""
+
+    def __init__(self, dictionary: Dictionary):
+        self.encode, self.d_in, self.d_sae = dictionary.encode, dictionary.d_in, dictionary.d_sae
+
+    def decode(self, latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_in"]:
+        return latents.new_zeros(()).expand(len(latents), self.d_in)
+
+
 class Reducer(Protocol):
     """What one pass leaves behind: `merge` of two halves equals one pass over both."""
 
@@ -104,14 +115,15 @@ def encode_pass(
 ) -> int:
     """Feed every dictionary's reducers with the same tokens; returns the number of counted tokens read.
 
-    Stops after the batch in which `n_tokens` is reached (sequences are never cut), or at the end of the text.
+    Stops after the batch in which `n_tokens` is reached (sequences are never cut), or at the end of the text. Tokens whose
+    activation is not finite are left out. Raises: NonFiniteActivations if these are more than 0.1 %.
     """
-    done = 0
+    done, guard = 0, NonFiniteGuard(str(at))
     for batch in batches:
         with torch.no_grad():
             x = lm.run(batch.tokens, mask=batch.mask, read=[at], stop_at=at).acts[at]
             places = _places(batch, x.device)
-            x = x[places["mask"]].float()
+            x, places = _finite(x[places["mask"]].float(), places, guard)
             for dictionary, sinks in reducers.values():
                 for chunk in _chunks(dictionary, x, places):
                     for sink in sinks:
@@ -136,6 +148,15 @@ def _places(batch: "TokenBatch", device: torch.device) -> dict[str, Tensor]:
         "positions": positions,
         "counted": batch.counted.to(device)[mask],
     }
+
+
+def _finite(x: Float[Tensor, "n d_in"], places: dict[str, Tensor], guard: NonFiniteGuard) -> tuple[Tensor, dict[str, Tensor]]:
+    """Without the tokens whose activation is NaN or Inf; the guard counts those that would have counted."""
+    finite = x.isfinite().all(1)
+    guard.count(finite[places["counted"]])
+    if bool(finite.all()):
+        return x, places
+    return x[finite], {name: place if name == "mask" else place[finite] for name, place in places.items()}
 
 
 def _chunks(dictionary: Dictionary, x: Float[Tensor, "n d_in"], places: dict[str, Tensor]) -> Iterator[Chunk]:

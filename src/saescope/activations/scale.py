@@ -25,7 +25,7 @@ class Scale:
 
 def scale_of(x: Float[Tensor, "n d"]) -> Scale:
     """The scale of a sample. Raises: NonFiniteActivations where all of it is zero or not finite."""
-    square_N = x.float().square().sum(1).double()
+    square_N = x.float().square().sum(1).cpu().double()
     usual = square_N <= 100 * square_N.nanmedian()  # false for NaN and Inf too
     mean_square = square_N[usual].mean().item()
     if not 0 < mean_square < float("inf"):

@@ -1,5 +1,6 @@
 """Where training rows come from. A source is a pure function of (seed, start): the stream and its cache give equal bits."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from saescope.draws import draws
 from saescope.errors import ConfigError, NonFiniteActivations, NoTokens, UnreadableText
-from saescope.shapes import Float, Tensor
+from saescope.shapes import Bool, Float, Tensor
 
 STORED = torch.bfloat16
 """Type of rows on their way to the trainer, streamed or cached: two bytes a value."""
@@ -39,24 +40,35 @@ class ActivationSource(Protocol):
 
 
 class NonFiniteGuard:
-    """Drops rows with NaN or Inf, counts them, and gives up above 0.1 % of the rows seen (once 1,000 were)."""
+    """Keeps rows with NaN or Inf out, counts them, and gives up above 0.1 % of the rows seen (once 1,000 were).
+
+    A bad row's place is taken by the finite row before it (the first one after, at the start), so that every other row keeps its
+    place in the stream: a cursor counts places, and a resumed stream equals an uninterrupted one.
+    """
 
     limit = 1e-3
 
     def __init__(self, where: str):
         self.where, self.seen, self.dropped = where, 0, 0
 
-    def __call__(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "kept d"]:
+    def __call__(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         finite = rows.isfinite().all(1)
-        kept = rows if bool(finite.all()) else rows[finite]
-        self.seen += len(rows)
-        self.dropped += len(rows) - len(kept)
+        self.count(finite)
+        if bool(finite.all()) or not bool(finite.any()):
+            return rows
+        index = torch.arange(len(rows), device=rows.device)
+        stand_in = torch.where(finite, index, -1).cummax(0).values
+        return rows[torch.where(stand_in >= 0, stand_in, finite.int().argmax())]
+
+    def count(self, finite: Bool[Tensor, " n"]) -> None:
+        """Raises: NonFiniteActivations where too many are bad."""
+        self.seen += len(finite)
+        self.dropped += len(finite) - int(finite.sum())
         if self.dropped > self.limit * max(self.seen, 1000):
             raise NonFiniteActivations(
                 f"{self.dropped:,} of {self.seen:,} activations at {self.where} are NaN or Inf. At most 0.1 % is expected: "
                 "run the model in a wider type (--dtype float32), or check its weights."
             )
-        return kept
 
 
 class TensorSource:
@@ -80,7 +92,7 @@ class TensorSource:
             raise NoTokens("the array of activations has no rows. Save at least one batch of them.")
         self.rows = NonFiniteGuard(corpus)(self.rows)
         self.slices = {name: slice(0, self.rows.shape[1])}
-        self.provenance = {"hook_points": [name], "corpus": corpus, "n_rows": len(self.rows)}
+        self.provenance = {"hook_points": [name], "corpus": corpus, "corpus_sha256": _sha256(self.rows), "n_rows": len(self.rows)}
 
     def batches(self, n_tokens: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
         n, end = len(self.rows), start + n_tokens
@@ -94,19 +106,35 @@ class TensorSource:
 
 
 def read_rows(path: Path, key: str | None) -> Tensor:
-    """The one array of a `.safetensors` (or the one called `key`) or `.npy` file."""
+    """The one array of a `.safetensors` (or the one called `key`) or `.npy` file. Raises: UnreadableText, ConfigError."""
+    from safetensors import SafetensorError
+
     try:
         if path.suffix == ".npy":
             return torch.from_numpy(np.load(path, allow_pickle=False))
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            tensors = load_file(path)
-            if (key is None and len(tensors) > 1) or (key is not None and key not in tensors):
-                raise ConfigError(f"{path} holds tensors {sorted(tensors)}. Say which one to train on: key=NAME.")
-            return tensors[key] if key is not None else next(iter(tensors.values()))
-    except (OSError, ValueError, RuntimeError) as error:
+            return _only(path, key)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise UnreadableText(
             f"{path} could not be read as an array ({error}). A .npy or .safetensors file of floats is expected."
         ) from error
     raise UnreadableText(f"{path} is neither .npy nor .safetensors. Save the activations as one of these; pickles are not read.")
+
+
+def _only(path: Path, key: str | None) -> Tensor:
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    if not tensors:
+        raise UnreadableText(f"{path} holds no tensor. Save the activations in it as an array [tokens, width].")
+    if (key is None and len(tensors) > 1) or (key is not None and key not in tensors):
+        raise ConfigError(f"{path} holds tensors {sorted(tensors)}. Say which one to train on: --key NAME.")
+    return tensors[key] if key is not None else next(iter(tensors.values()))
+
+
+def _sha256(rows: Float[Tensor, "n d"]) -> str:
+    """Over type, shape and bytes, so that a run is not continued on other rows."""
+    digest = hashlib.sha256(f"{rows.dtype} {tuple(rows.shape)}".encode())
+    for part in rows.split(ROWS_PER_BATCH):
+        digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

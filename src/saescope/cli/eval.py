@@ -8,13 +8,12 @@ from typing import Literal
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
 from saescope.config import config_hash, to_dict
-from saescope.evals.evaluate import EvalConfig, evaluate
+from saescope.evals.evaluate import EvalConfig
 from saescope.evals.report import summary
 from saescope.pipeline.config import RunConfig
 from saescope.pipeline.outputs import refuse_occupied
 from saescope.pipeline.revisit import Revisit, Revisited, at_least_1, revisit
-from saescope.pipeline.stages import eval_config
-from saescope.saes.storage import sae_sha256
+from saescope.pipeline.stages import eval_config, measured
 
 WHOLE_TEXT = 10**12
 SILENT_TOKENS = 500_000
@@ -69,11 +68,7 @@ def main(argv: Sequence[str]) -> int:
         refuse_occupied(options.out, "saescope.eval")
     seen = revisit(options, text_as="report")
     subject, cfg = seen.subject, options.config(seen.cfg)
-    with Terminal().stage("evaluating", None) as tick:
-        result = evaluate(
-            {"sae": seen.opened.sae}, subject.lm, subject.at, subject.corpus, cfg, pack=subject.pack,
-            provenance={"sae_sha256": sae_sha256(seen.opened.sae)}, progress=lambda part, done, total: tick(done, part=part),
-        )  # fmt: skip
+    result = measured(seen.opened.sae, subject, cfg, Terminal())
     folder = options.out or _folder(options, seen, cfg)
     result.save(folder)
     if options.json:
@@ -90,7 +85,6 @@ def _folder(options: EvalOptions, seen: Revisited, cfg: EvalConfig) -> Path:
     run = seen.opened.run
     if run is None:
         return seen.opened.folder
-    changes = {name: getattr(options, name) for name in ("model", "at", "text", "documents", "column")}
-    if seen.cfg is not None and cfg == eval_config(seen.cfg) and not any(changes.values()):
+    if seen.cfg is not None and cfg == eval_config(seen.cfg) and not seen.changes:
         return run.path
-    return run.reports / f"eval-{config_hash({**changes, **to_dict(cfg)})[:12]}"
+    return run.reports / f"eval-{config_hash({**seen.changes, **to_dict(cfg)})[:12]}"

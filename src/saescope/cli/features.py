@@ -7,11 +7,12 @@ from pathlib import Path
 
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
+from saescope.config import config_hash, to_dict
 from saescope.errors import ConfigError, did_you_mean
 from saescope.features.build import FeatureConfig, build_features
 from saescope.pipeline.config import RunConfig
 from saescope.pipeline.outputs import refuse_occupied
-from saescope.pipeline.revisit import Revisit, at_least_1, revisit
+from saescope.pipeline.revisit import Revisit, Revisited, at_least_1, revisit
 from saescope.pipeline.stages import feature_config
 
 ACTIONS = ("build",)
@@ -27,7 +28,7 @@ class BuildOptions(Revisit):
     seed: int | None = None
     """Of the order of documents and of sampled examples; None: as the run's, or 0."""
     out: Path | None = None
-    """Folder of the bundle; None: features/ of the run, or of the SAE folder."""
+    """Folder of the bundle; None: features/ of the run or SAE folder, or the run's reports/ where anything differs from the run."""
     json: bool = False
     """Print what was built as JSON."""
 
@@ -54,11 +55,10 @@ def main(argv: Sequence[str]) -> int:
         refuse_occupied(options.out, "saescope.features")
     seen = revisit(options, text_as="corpus")
     opened, subject, cfg = seen.opened, seen.subject, options.config(seen.cfg)
-    folder = options.out or (opened.run.features if opened.run else opened.folder / "features")
+    folder = options.out or _folder(options, seen, cfg)
     with Terminal().stage("describing features", cfg.n_tokens) as tick:
         store = build_features(
-            opened.sae, subject.lm, subject.at, subject.corpus, folder, cfg, pack=subject.pack,
-            progress=tick,
+            opened.sae, subject.lm, subject.at, subject.corpus, folder, cfg, pack=subject.pack, progress=tick
         )  # fmt: skip
     facts = {"folder": str(folder), "n_features": len(store), "n_alive": len(store.alive()), "n_tokens": store.n_tokens}
     if options.json:
@@ -66,3 +66,13 @@ def main(argv: Sequence[str]) -> int:
     else:
         console().print(f"{facts['n_alive']:,} of {facts['n_features']:,} features fired in {facts['n_tokens']:,} tokens: {folder}")
     return 0
+
+
+def _folder(options: BuildOptions, seen: Revisited, cfg: FeatureConfig) -> Path:
+    """The run's own bundle if it is described as its run does; else a report of its own, so that the run's page stays true."""
+    run = seen.opened.run
+    if run is None:
+        return seen.opened.folder / "features"
+    if seen.cfg is not None and cfg == feature_config(seen.cfg) and not seen.changes:
+        return run.features
+    return run.reports / f"features-{config_hash({**seen.changes, **to_dict(cfg)})[:12]}"

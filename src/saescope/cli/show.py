@@ -6,7 +6,6 @@ from pathlib import Path
 
 from saescope.cli._common import console, parse, print_json
 from saescope.errors import ConfigError, NotAnArtifact
-from saescope.features.bundle import FEATURES
 from saescope.features.store import FeatureStore
 from saescope.render.card import card_text
 from saescope.run_folder import RunFolder
@@ -37,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     store = open_store(options.run)
     feature = store[options.feature]
     if options.json:
-        print_json({name: getattr(feature, name) for name in FEATURES})
+        print_json(feature.columns)
     else:
         console().print(card_text(feature.card(context=options.context)))
     return 0

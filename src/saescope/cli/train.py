@@ -52,6 +52,7 @@ def _train_on_array(options: ArrayOptions) -> int:
 
 
 def _print_facts(sae: Path, folder: Path, done: bool, as_json: bool) -> None:
+    from saescope.render.numbers import number, percent
     from saescope.saes.storage import read_provenance
 
     facts: dict[str, Any] = read_provenance(sae)
@@ -61,6 +62,7 @@ def _print_facts(sae: Path, folder: Path, done: bool, as_json: bool) -> None:
     training = facts["training"]
     out = console()
     out.print(f"{'done' if done else 'trained'}: {sae}")
-    last = f"FVU {training['fvu']:.4f}   L0 {training['l0']:.2f}   dead {100 * training['dead']:.2f} %"
+    last = f"FVU {number(training['fvu'])}   L0 {number(training['l0'])}   dead {percent(training['dead'])}"
     out.print(f"{facts['n_tokens']:,} tokens   {last} (last batch, training rule)")
-    out.print(f"next      saescope eval {folder}")
+    if "model" in facts:
+        out.print(f"next      saescope eval {folder}")

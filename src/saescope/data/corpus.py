@@ -51,12 +51,13 @@ class Corpus:
         revision: str | None = None,
         n_documents: int | None = None,
         holdout: str | None = None,
+        holdout_column: str | None = None,
     ) -> "Corpus":
         """The corpus of a file (txt, jsonl, parquet), a folder of them, several of both, or a Hub data set (`org/name`, or
         `org/name:config`; streamed). A string that is a path here is that path.
 
         `column` names the text in jsonl, parquet and Hub rows; `split` and `revision` are for the Hub; `n_documents` cuts the
-        corpus after so many documents, in file order; `holdout` is "PATH[:N]".
+        corpus after so many documents, in file order; `holdout` is "PATH[:N]", read by `holdout_column` where it has another.
         Raises: UnreadableText, NoTokens, ConfigError, HubUnreachable.
         """
         if n_documents is not None and n_documents < 1:
@@ -64,7 +65,7 @@ class Corpus:
         given = [text] if isinstance(text, str | Path) else list(text)
         if not given or "" in given:
             raise ConfigError(f"the text is {text!r}, which names nothing. Expected a file, a folder or a Hub data set.")
-        held_out = HeldOut(holdout, column=column) if holdout is not None else None
+        held_out = HeldOut(holdout, column=holdout_column or column) if holdout is not None else None
         options: dict[str, object] = {"column": column, "n_documents": n_documents}
         hub = [item for item in given if not Path(item).expanduser().exists() and is_hub_name(item)]
         if hub and len(given) > 1:

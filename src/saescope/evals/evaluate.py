@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from saescope import errors
 from saescope._version import __version__
-from saescope.activations.encode import Dictionary, encode_pass
+from saescope.activations.encode import Dictionary, EncodeOnly, encode_pass
 from saescope.data.corpus import Corpus, Document
 from saescope.data.packing import PackConfig
 from saescope.evals import tokens
@@ -16,7 +16,7 @@ from saescope.evals.controls import TRAINED, UNTRAINED, Coordinates, Moments, co
 from saescope.evals.fidelity import Fidelity, fidelity_batch, fidelity_pass, splices
 from saescope.evals.geometry import geometry
 from saescope.evals.result import EvalResult, Metric
-from saescope.evals.rows import EncodeOnly, Finite, RowReducers, check_rows
+from saescope.evals.rows import RowReducers, check_rows
 from saescope.evals.sparsity import Firing
 from saescope.evals.sums import Intervals
 from saescope.files import environment
@@ -81,7 +81,9 @@ def evaluate(
 ) -> EvalResult:
     """Every metric of the suite for `rows` (one of them "sae") and for the controls of `cfg`, which are matched to its L0.
 
-    All numbers are from the report documents; means and controls are fitted on the selection documents. `provenance` adds facts
+    Numbers are from the report documents; means and controls are fitted on the selection documents. Only which latents fire
+    (dead, density, ultralow, dense) is counted beyond the report documents where these hold fewer than `cfg.dead_tokens`.
+    `provenance` adds facts
     to those stated anyway (model, hook point, corpus, sizes, config); it replaces none of them.
     Raises: ConfigError (no row "sae"), UnknownHookPoint, WidthMismatch, NoTokens, NonFiniteActivations.
     """
@@ -127,7 +129,7 @@ class _Evaluation:
                 self.warnings.append(warning)
             chosen, n = tokens.DocumentReader(documents, self.lm.tokenizer, self.pack).take(self.cfg.select_tokens)
             fit = Moments(self.lm.width(self.at))
-            self._encode("select", chosen, {"sae": (EncodeOnly(self.rows["sae"]), [Finite(), fit])}, n)
+            self._encode("select", chosen, {"sae": (EncodeOnly(self.rows["sae"]), [fit])}, n)
             self.facts["n_tokens_select"] = fit.n
             return fit
 
@@ -148,7 +150,7 @@ class _Evaluation:
         reducers = {name: RowReducers(row, self.intervals) for name, row in self.rows.items()}
         with self._timed("activations"):
             documents, n = self.fidelity_documents + more, self.n_fidelity + n_more
-            sinks = {name: (row, [*([Finite()] if name == "sae" else []), *reducers[name].all]) for name, row in self.rows.items()}
+            sinks = {name: (row, reducers[name].all) for name, row in self.rows.items()}
             self.facts["n_tokens"] = self._encode("activations", documents, sinks, n)
             self.facts["n_documents"] = len(documents)
         with self._timed("dead"):

@@ -54,7 +54,7 @@ def effective_rank(W: Float[Tensor, "n d"]) -> float | None:
 
     Source: Roy and Vetterli 2007, "The effective rank".
     """
-    W = W.double() if len(W) >= W.shape[1] else W.double().T
+    W = W.cpu().double() if len(W) >= W.shape[1] else W.cpu().double().T
     sigma = torch.linalg.eigvalsh(W.T @ W).clamp_min(0).sqrt()
     if sigma.sum() == 0:
         return None

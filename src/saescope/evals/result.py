@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from saescope import errors
 from saescope.disk import read_json, write_json
-from saescope.files import ArtifactWriter, Manifest, verified
+from saescope.files import ArtifactWriter, Manifest, reading, verified
 from saescope.shapes import Tensor
 
 SCHEMA, VERSION = "saescope.eval", 1
@@ -103,13 +103,11 @@ class EvalResult:
         folder = Path(folder)
         raw = read_json(folder / RESULT, missing=f"{folder} holds no evaluation: it has no {RESULT}. Make one: saescope eval SAE.")
         _check_schema(raw, folder)
-        try:
+        with reading(folder / RESULT, "evaluation"):
             rows = {row: {key: _metric(entry) for key, entry in metrics.items()} for row, metrics in raw["rows"].items()}
             parts = {name: raw[name] for name in ("provenance", "suite", "warnings", "environment", "files")}
-        except (KeyError, TypeError, AttributeError) as error:
-            raise errors.CorruptArtifact(f"{folder / RESULT} is not a whole evaluation ({error!r}). {_AGAIN}") from error
-        result = cls(rows=rows, **parts)
-        _read_files(result, folder, verify)
+            result = cls(rows=rows, **parts)
+            _read_files(result, folder, verify)
         return result
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from saescope import errors
-from saescope.activations.encode import Chunk, Dictionary, Reducer
+from saescope.activations.encode import Dictionary, Reducer
 from saescope.evals.reconstruction import Reconstruction
 from saescope.evals.result import Metric
 from saescope.evals.sparsity import Firing, Sparsity, density_histogram
 from saescope.evals.sums import Intervals
-from saescope.shapes import Float, Tensor
+from saescope.shapes import Tensor
 
 if TYPE_CHECKING:
     from saescope.models.hook_point import HookPoint
@@ -49,32 +49,6 @@ class RowReducers:
             "l0_counts": self.sparsity.l0_histogram,
             "fvu_per_dimension": self.reconstruction.fvu_per_dimension(),
         }
-
-
-class EncodeOnly:
-    """A dictionary whose reconstruction nobody reads: the decoder's GEMM is saved."""
-
-    def __init__(self, dictionary: Dictionary):
-        self.encode, self.d_in, self.d_sae = dictionary.encode, dictionary.d_in, dictionary.d_sae
-
-    def decode(self, latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_in"]:
-        return latents.new_zeros(()).expand(len(latents), self.d_in)
-
-
-class Finite:
-    """Reducer that lets no NaN or infinity of the model into the sums."""
-
-    def add(self, chunk: Chunk) -> None:
-        if not bool(chunk.x.isfinite().all()):
-            bad = int((~chunk.x.isfinite().all(1)).sum())
-            raise errors.NonFiniteActivations(
-                f"{bad} of {len(chunk.x)} activations are NaN or infinite, so nothing can be measured on them. "
-                "Run the model in another precision: --dtype float32."
-            )
-
-    def merge(self, other: "Finite") -> None: ...
-
-    def result(self) -> None: ...
 
 
 def check_rows(rows: Mapping[str, Dictionary], lm: "LanguageModel", at: "HookPoint") -> None:

@@ -23,7 +23,7 @@ import torch
 
 from saescope import errors
 from saescope._version import __version__
-from saescope.activations.encode import Dictionary, Reducer, encode_pass
+from saescope.activations.encode import Dictionary, EncodeOnly, Reducer, encode_pass
 from saescope.data.corpus import Corpus
 from saescope.data.packing import PackConfig
 from saescope.data.packing import pack as packed
@@ -129,7 +129,7 @@ def _encode(sae, lm, at, batches, spool: Spool, n_tokens: int, progress) -> None
     if before < n_tokens:
         reducers: list[Reducer] = [spool, *spool.others.values()]
         rest = islice(batches, read, None)
-        done = encode_pass(lm, at, rest, {"sae": (_Encoder(sae), reducers)}, n_tokens=n_tokens - before, progress=after_batch)
+        done = encode_pass(lm, at, rest, {"sae": (EncodeOnly(sae), reducers)}, n_tokens=n_tokens - before, progress=after_batch)
         spool.commit(read, before + done)
 
 
@@ -168,13 +168,3 @@ def _is_finished(folder: Path, config: dict[str, Any], origin: dict[str, Any]) -
             raise errors.OutputOccupied(f"{folder} holds another kind of artifact ({error}) Choose another folder with --out.") from error
         return False
     return canonical_json([manifest.config, manifest.provenance]) == canonical_json([config, origin])
-
-
-class _Encoder:
-    """A dictionary whose reconstruction nobody reads: the decoder's product is saved."""
-
-    def __init__(self, dictionary: Dictionary):
-        self.encode, self.d_in, self.d_sae = dictionary.encode, dictionary.d_in, dictionary.d_sae
-
-    def decode(self, latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_in"]:
-        return latents.new_zeros(1, 1).expand(len(latents), self.d_in)

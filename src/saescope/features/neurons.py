@@ -36,12 +36,12 @@ class NeuronCorrelation(Monoid):
         chosen = sampled_rows(chunk.rows.cpu().numpy(), self.seed, self.share) & counted
         if not chosen.any():
             return
-        x = chunk.x[torch.from_numpy(chosen).to(chunk.x.device)].double().cpu().numpy()
+        x = chunk.x[torch.from_numpy(chosen).to(chunk.x.device)].cpu().double().numpy()
         self.n += len(x)
         self.x.add_columns(x)
         self.x2.add_columns(x * x)
         code = chunk.code.where(torch.from_numpy(chosen).to(chunk.x.device)).by_latent()
-        latent, f = code.latent.cpu().numpy(), code.value.double().cpu().numpy()
+        latent, f = code.latent.cpu().numpy(), code.value.cpu().double().numpy()
         token = (np.cumsum(chosen) - 1)[code.token.cpu().numpy()]
         first = np.flatnonzero(np.diff(latent, prepend=-1))
         present, start = latent[first], np.append(first, len(latent))

@@ -16,7 +16,7 @@ from saescope.features.examples import KINDS
 from saescope.features.feature import Feature
 from saescope.features.window import Window
 from saescope.features.windows import REACH
-from saescope.files import Manifest, read_manifest, verified
+from saescope.files import Manifest, read_manifest, reading, verified
 from saescope.render.token_row import mark
 from saescope.render.view_models import ExampleKind, FeatureRow, flag_names, octaves
 
@@ -44,7 +44,9 @@ class FeatureStore:
             for table in TABLES:
                 name = str(paths[table]).replace("'", "''")
                 self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{name}')")
-            self._examples = ExampleFiles(paths["examples"], paths["tokens"], int(manifest.state["row_width"]))
+            with reading(folder, "feature bundle"):
+                self._examples = ExampleFiles(paths["examples"], paths["tokens"], int(manifest.state["row_width"]))
+                int(manifest.state["n_features"]), int(manifest.state["n_tokens"]), str(self.origin)  # there, and what they should be
         except (duckdb.Error, SafetensorError) as error:
             raise CorruptArtifact(f"a file of the feature bundle in {folder} cannot be read ({error}). Build it again.") from error
         folders = "[" + ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {paths[table].parent for table in TABLES}) + "]"

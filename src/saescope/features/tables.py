@@ -69,7 +69,7 @@ def bundle_content(
 def _weight_columns(
     sae: Dictionary, lm: "LanguageModel", at: "HookPoint", W_dec: Float[Tensor, "d_sae d_out"], sum_abs: np.ndarray
 ) -> dict[str, np.ndarray]:
-    mass = sum_abs * W_dec.norm(dim=1).double().cpu().numpy()
+    mass = sum_abs * W_dec.norm(dim=1).cpu().double().numpy()
     columns = {"mass_share": mass / (mass.sum() or 1.0), "enc_dec_cos": weights.encoder_cosine(sae, W_dec)}
     try:
         return columns | weights.logit_columns(lm, at, W_dec)

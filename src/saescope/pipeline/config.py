@@ -9,6 +9,8 @@ from saescope.config import from_dict, to_dict
 from saescope.errors import ConfigError
 from saescope.training.config import TrainConfig
 
+FREE = ("device", "log_steps", "checkpoint_minutes", "checkpoint_steps")
+"""Fields in which a run may be continued with another value."""
 OPEN = ("context", "packing", "d_sae", "expansion", "k", "l1", "lr", "dead_tokens")
 """Fields that may be left open (None, "auto") and are chosen when the model and the text are known."""
 

@@ -7,7 +7,6 @@ import torch
 
 from saescope.activations.source import TensorSource
 from saescope.config import to_dict
-from saescope.disk import sha256_of
 from saescope.models.loading import parse_device
 from saescope.pipeline.config import ArrayConfig
 from saescope.pipeline.reporter import Reporter, Silent
@@ -28,7 +27,6 @@ def train_on_array(
     source = TensorSource(cfg.activations, key=cfg.key)
     d_in = source.rows.shape[1]
     sae = build(cfg.sae.sae, d_in, cfg.sae.width(d_in), cfg.sae.options(), seed=cfg.train.seed).to(parse_device(cfg.device))
-    source.provenance["corpus_sha256"] = sha256_of(cfg.activations)
     stated = {**to_dict(cfg), "activations": cfg.activations.name, "activations_sha256": source.provenance["corpus_sha256"]}
     with RunFolder.open_or_create(out, stated, replace=replace, resume=resume, finished=("sae/manifest.json",)) as folder:
         if folder.state == "done":

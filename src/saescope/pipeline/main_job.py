@@ -7,7 +7,7 @@ from typing import Literal
 from saescope.config import to_dict
 from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
-from saescope.pipeline.config import RunConfig
+from saescope.pipeline.config import FREE, RunConfig
 from saescope.pipeline.outputs import refuse_occupied, refuse_unwritable
 from saescope.pipeline.page import run_page
 from saescope.pipeline.reporter import Reporter, Silent
@@ -56,7 +56,7 @@ def run(
     earlier = RunFolder(out)
     cfg = cfg.settled(None if replace else earlier.read_config())
     earlier.refuse_foreign()
-    if earlier.is_finished(finished) and not replace and earlier.read_config() == to_dict(cfg):
+    if earlier.is_finished(finished) and not replace and earlier.read_config() == to_dict(cfg):  # without loading the model
         return _read(RunFolder(out, "done"), until)
     refuse_unwritable(out)
     if cfg.cache_folder is not None:
@@ -64,7 +64,7 @@ def run(
     subject = open_subject(cfg)
     cfg = resolved(cfg, subject)
     check_text(subject, report=until == "page")
-    with RunFolder.open_or_create(out, to_dict(cfg), replace=replace, resume=resume, finished=finished) as folder:
+    with RunFolder.open_or_create(out, to_dict(cfg), replace=replace, resume=resume, finished=finished, free=FREE) as folder:
         if folder.state == "done":
             return _read(folder, until)
         sae = train_stage(folder, subject, cfg, reporter)

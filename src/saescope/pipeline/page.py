@@ -1,11 +1,13 @@
 """What the run's page says, gathered from its artifacts."""
 
+import shlex
 from typing import Any
 
+from saescope.config import to_dict
 from saescope.evals.report import eval_table
 from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
-from saescope.pipeline.config import RunConfig
+from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
 from saescope.render.view_models import Fact, RunPage
 
 
@@ -47,9 +49,18 @@ def run_page(cfg: RunConfig, provenance: dict[str, Any], result: EvalResult, sto
 
 
 def command_line(cfg: RunConfig) -> str:
-    """The command that makes such a run again."""
-    words = ["saescope run", cfg.model.model, "--text", cfg.text.text, "--at", cfg.at, "--sae", cfg.sae.sae, "--d-sae", str(cfg.sae.d_sae)]
-    words += ["--k", str(cfg.sae.k)] if cfg.sae.k is not None else ["--l1", str(cfg.sae.l1)]
-    words += ["--tokens", str(cfg.train.tokens), "--seed", str(cfg.train.seed)]
-    words += ["--holdout", cfg.text.holdout] if cfg.text.holdout else []
-    return " ".join(words)
+    """The command that makes such a run again: every option that is not at its default."""
+    usual = to_dict(RunConfig(model=ModelConfig(model=""), text=TextConfig(text=""), at=""))
+    words = ["saescope", "run", cfg.model.model]
+    for group, value in to_dict(cfg).items():
+        fields = value if isinstance(value, dict) else {group: value}
+        before = usual[group] if isinstance(value, dict) else usual
+        words += [word for name, given in fields.items() if given != before[name] and name != "model" for word in _flag(name, given)]
+    return shlex.join(words)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", str(value)]

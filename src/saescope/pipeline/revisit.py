@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saescope.config import from_dict
-from saescope.errors import ConfigError, WidthMismatch
+from saescope.errors import ConfigError, UnreadableText, WidthMismatch
 from saescope.interop import OpenedSAE, open_sae
 from saescope.models.language_model import LanguageModel
 from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
-from saescope.pipeline.subject import Subject, forward_tokens, open_corpus, open_model, packing_of
+from saescope.pipeline.subject import Subject, check_model, forward_tokens, open_corpus, open_model, packing_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,13 @@ class Revisit:
         for name in ("documents", "batch_tokens"):
             at_least_1(name, getattr(self, name))
 
+    def changes(self) -> dict[str, Any]:
+        """The options that make a result another one than the SAE's own."""
+        given = {name: getattr(self, name) for name in ("model", "at", "text", "documents", "column")} | {
+            "dtype": None if self.dtype == "auto" else self.dtype
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
 
 def at_least_1(name: str, value: int | None) -> None:
     """Raises: ConfigError for a size below 1; None passes."""
@@ -55,12 +62,14 @@ class Revisited:
     subject: Subject
     cfg: RunConfig | None
     """The run's own config; None for an SAE without a run."""
+    changes: dict[str, Any]
+    """What was asked for that is not the SAE's own."""
 
 
 def revisit(options: Revisit, *, text_as: Literal["report", "corpus"]) -> Revisited:
     """The SAE, and its subject as `options` change it.
 
-    What another text is to an SAE of a run: "report": all of it is held out and reported on, beside the run's own documents;
+    What another text is: "report": all of it is held out and reported on, beside the run's own documents where there is a run;
     "corpus": it takes the place of the run's text, with its own parts.
     Raises: ConfigError (a bare SAE folder names no model or text), WidthMismatch, and what opening them raises.
     """
@@ -72,11 +81,13 @@ def revisit(options: Revisit, *, text_as: Literal["report", "corpus"]) -> Revisi
         raise ConfigError(f"the SAE in {options.sae} does not say where it belongs. Give its hook point: --at.")
     point = lm.resolve(at)
     check_width(opened, lm, str(point))
+    if options.model is None and options.dtype == "auto":
+        check_model(opened.provenance, lm)
     text_cfg, held_out = _text(options, opened, cfg, text_as)
-    corpus = open_corpus(text_cfg, holdout=held_out)
+    corpus = open_corpus(text_cfg, holdout=held_out, holdout_column=options.column)
     batch_tokens = options.batch_tokens or forward_tokens(cfg.train if cfg else None)
     opened = replace(opened, sae=opened.sae.to(lm.device))
-    return Revisited(opened, Subject(lm, point, corpus, packing_of(text_cfg, lm, corpus, batch_tokens)), cfg)
+    return Revisited(opened, Subject(lm, point, corpus, packing_of(text_cfg, lm, corpus, batch_tokens)), cfg, options.changes())
 
 
 def check_width(opened: OpenedSAE, lm: LanguageModel, at: str) -> None:
@@ -111,10 +122,12 @@ def _text(options: Revisit, opened: OpenedSAE, cfg: RunConfig | None, text_as: s
     """The text, and what is held out of it instead of its own holdout."""
     if cfg is None and options.text is None:
         raise ConfigError(f"{options.sae} is an SAE without a run. Say which text to read: --text.")
-    had = cfg.text if cfg else _as_trained(opened.provenance, options.text or "")
+    had = cfg.text if cfg else _as_trained(opened.provenance, options.text or "", options.column or "text")
+    if options.text is not None and text_as == "report":
+        if not Path(options.text).expanduser().exists():
+            raise UnreadableText(f"--text {options.text}: there is no such file or folder. The text to report on must be local.")
+        return had, options.text if options.documents is None else f"{options.text}:{options.documents}"
     changes: dict[str, Any] = {} if options.column is None else {"column": options.column}
-    if cfg is not None and options.text is not None and text_as == "report":
-        return replace(had, **changes), options.text if options.documents is None else f"{options.text}:{options.documents}"
     if options.text is not None:
         changes |= {"text": options.text, "documents": None}
     if options.documents is not None:
@@ -122,7 +135,7 @@ def _text(options: Revisit, opened: OpenedSAE, cfg: RunConfig | None, text_as: s
     return replace(had, **changes), None
 
 
-def _as_trained(provenance: Mapping[str, Any], text: str) -> TextConfig:
+def _as_trained(provenance: Mapping[str, Any], text: str, column: str) -> TextConfig:
     """How the text of an SAE without a run was laid into sequences."""
     stated: dict[str, Any] = {"context": provenance.get("context_length"), "packing": provenance.get("packing", "auto")}
-    return TextConfig(text=text, bos=provenance.get("bos") != "none", **stated)
+    return TextConfig(text=text, column=column, bos=provenance.get("bos") != "none", **stated)

@@ -18,24 +18,26 @@ from saescope.evals.tokens import selection_documents
 from saescope.features.build import FeatureConfig, build_features
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import RunConfig
-from saescope.pipeline.reporter import Reporter
-from saescope.pipeline.subject import Subject
+from saescope.pipeline.reporter import Parts, Reporter
+from saescope.pipeline.subject import Subject, check_model
 from saescope.run_folder import RunFolder
 from saescope.saes.base import SAE
 from saescope.saes.batch_topk import BatchTopKSAE
 from saescope.saes.registry import build
-from saescope.saes.storage import load, sae_sha256, save
+from saescope.saes.storage import load, read_provenance, sae_sha256, save
 from saescope.shapes import Tensor
+from saescope.training.checkpoint import newest_step
 from saescope.training.loop import TrainReport, train
 from saescope.training.threshold import calibrate_threshold
 
-CALIBRATION_TOKENS = 2**18
+CALIBRATION_TOKENS = 2**20
 
 
 def train_stage(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter) -> SAE:
     """The trained SAE, in run/sae."""
     try:
         sae = load(run.sae, device=subject.lm.device)
+        check_model(read_provenance(run.sae), subject.lm)
     except NotAnArtifact:
         sae = _train(run, subject, cfg, reporter)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
@@ -51,7 +53,8 @@ def _train(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter)
         cfg.sae.sae, subject.lm.width(subject.at), cfg.sae.width(subject.lm.width(subject.at)), cfg.sae.options(), seed=cfg.train.seed
     )
     sae = sae.to(subject.lm.device)
-    with reporter.stage("training", cfg.train.tokens) as tick, Metrics(run.metrics) as metrics:
+    done = newest_step(run.checkpoints) * cfg.train.batch_tokens
+    with reporter.stage("training", cfg.train.tokens, done) as tick, Metrics(run.metrics) as metrics:
         report = train(
             sae, source, cfg.train, record=metrics, checkpoints=run.checkpoints, progress=lambda done: tick(done, **metrics.shown)
         )
@@ -70,13 +73,15 @@ def eval_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, repor
             return result  # else `saescope eval` has left one of other options here
     except NotAnArtifact:
         pass
-    with reporter.stage("evaluating", None) as tick:
-        result = evaluate(
-            {"sae": sae}, subject.lm, subject.at, subject.corpus, eval_cfg, pack=subject.pack,
-            provenance={"sae_sha256": sae_sha256(sae)}, progress=lambda part, done, total: tick(done, part=part),
-        )  # fmt: skip
+    result = measured(sae, subject, eval_cfg, reporter)
     result.save(run.path)
     return result
+
+
+def measured(sae: SAE, subject: Subject, cfg: EvalConfig, reporter: Reporter) -> EvalResult:
+    """`evaluate` on a subject, each of its parts reported as a stage."""
+    with Parts(reporter, "evaluating") as progress:
+        return evaluate({"sae": sae}, subject.lm, subject.at, subject.corpus, cfg, pack=subject.pack, progress=progress)
 
 
 def features_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, reporter: Reporter) -> FeatureStore:
@@ -134,7 +139,7 @@ def _provenance(stream: StreamSource, cfg: RunConfig, report: TrainReport) -> di
     """Where the SAE came from, and how its training ended."""
     return {
         **stream.provenance,
-        "holdout": cfg.text.holdout or "5 % of the documents, by hash of their number",
+        "holdout": Path(cfg.text.holdout).name if cfg.text.holdout else "5 % of the documents, by hash of their number",
         "n_tokens": report.tokens,
         "seed": cfg.train.seed,
         "training": {**report.facts["sae"], "steps": report.steps, "skipped_steps": report.skipped_steps},

@@ -1,12 +1,13 @@
 """A model and a text, opened and checked against each other: what every stage of the main job starts from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saescope.activations.stream import MOST_CONTEXT
 from saescope.data.corpus import Corpus
 from saescope.data.packing import PackConfig, choose_packing, pack
-from saescope.errors import ConfigError, NoTokens
+from saescope.errors import ConfigError, NoTokens, ProvenanceMismatch
 from saescope.evals.tokens import report_documents, selection_documents
 from saescope.models.language_model import LanguageModel
 from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
@@ -35,14 +36,15 @@ def open_model(cfg: ModelConfig) -> LanguageModel:
     return LanguageModel.load(cfg.model, dtype=cfg.dtype, device=cfg.device, revision=cfg.revision, trust_remote_code=cfg.trust_remote_code)
 
 
-def open_corpus(cfg: TextConfig, *, text: str | None = None, holdout: str | None = None) -> Corpus:
+def open_corpus(cfg: TextConfig, *, holdout: str | None = None, holdout_column: str | None = None) -> Corpus:
     """The text of a config; `holdout` replaces its own. Raises: UnreadableText, NoTokens, ConfigError, HubUnreachable."""
     return Corpus.open(
-        text or cfg.text,
+        cfg.text,
         column=cfg.column,
         split=cfg.split,
         n_documents=cfg.documents,
         holdout=holdout if holdout is not None else cfg.holdout,
+        holdout_column=holdout_column,
     )
 
 
@@ -53,6 +55,17 @@ def packing_of(cfg: TextConfig, lm: LanguageModel, corpus: Corpus, batch_tokens:
         raise ConfigError(f"a context of {context} tokens was asked for, but {lm.name} reads at most {lm.context_length}. Lower --context.")
     packing = choose_packing(corpus, lm.tokenizer, context) if cfg.packing == "auto" else cfg.packing
     return PackConfig(context=context, packing=packing, bos=cfg.bos, batch_sequences=max(1, batch_tokens // context))
+
+
+def check_model(provenance: Mapping[str, Any], lm: LanguageModel) -> None:
+    """Raises: ProvenanceMismatch if the SAE of this provenance was trained on other weights or another tokenizer."""
+    own = lm.fingerprint
+    for name in ("weights_sha256", "tokenizer_sha256"):
+        if provenance.get(name) not in (None, own[name]):
+            raise ProvenanceMismatch(
+                f"the SAE was trained on {provenance.get('model')} with {name} {provenance[name]}, but {lm.name} here has {own[name]}. "
+                "Give the model it was trained on, or say that you mean this one: --model."
+            )
 
 
 def forward_tokens(train: TrainConfig | None) -> int:

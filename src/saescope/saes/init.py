@@ -12,6 +12,9 @@ from saescope.shapes import Float, Tensor
 if TYPE_CHECKING:
     from saescope.saes.base import SAE
 
+LATENT_BUDGET = 2**25
+"""Largest number of dense latents held at once: 128 MiB in float32."""
+
 
 def unit_rows(n: int, d: int, seed: int) -> Float[Tensor, "n d"]:
     """n directions drawn uniformly on the unit sphere; float32, a function of the seed."""
@@ -46,7 +49,11 @@ def fit_to_sample_(sae: "SAE", x: Float[Tensor, "n d_in"]) -> None:
     Holds for positively homogeneous activations (ReLU, TopK, BatchTopK); c is skipped where it is not finite and positive.
     """
     sae.b_dec.copy_(geometric_median(x))
-    y_ND = sae.decode(sae.training_latents(sae.pre_acts(x))) - sae.b_dec
-    c = (((x - sae.b_dec) * y_ND).sum() / y_ND.square().sum()).item()
+    inner = square = 0.0
+    for rows in x.split(max(256, LATENT_BUDGET // sae.d_sae)):  # the matrix [n, d_sae] never exists as a whole
+        y_ND = sae.decode(sae.training_latents(sae.pre_acts(rows))) - sae.b_dec
+        inner += ((rows - sae.b_dec) * y_ND).sum().item()
+        square += y_ND.square().sum().item()
+    c = inner / square if square else math.inf
     if math.isfinite(c) and c > 0:
         sae.W_enc.mul_(c)

@@ -72,8 +72,9 @@ class Pairs:
         return embedding_bag(self.token[order], rows, self.latent_starts, mode="sum", per_sample_weights=weights[order])
 
     def count_by_latent(self, weights: Float[Tensor, " nnz"]) -> Float[Tensor, " d_sae"]:
-        """For each latent, the sum over its pairs of weight; float64 inside."""
-        total = torch.cat([weights.new_zeros(1, dtype=torch.float64), weights[self.by_latent].double().cumsum(0)])
+        """For each latent, the sum over its pairs of weight; float64 inside, where the device has it."""
+        wide = weights.dtype if weights.device.type == "mps" else torch.float64
+        total = torch.cat([weights.new_zeros(1, dtype=wide), weights[self.by_latent].to(wide).cumsum(0)])
         return (total[self.latent_starts + self.counts] - total[self.latent_starts]).to(weights.dtype)
 
 

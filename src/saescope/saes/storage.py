@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from saescope.errors import CorruptArtifact
-from saescope.files import ArtifactWriter, Manifest, load_tensors, read_manifest
+from saescope.files import ArtifactWriter, Manifest, load_tensors, read_manifest, reading
 from saescope.saes.base import SAE
 from saescope.saes.registry import build, describe
 
@@ -26,14 +26,10 @@ def load(folder: Path | str, *, device: str | torch.device = "cpu") -> SAE:
     """The SAE of a folder. Raises: NotAnArtifact, CorruptArtifact, NewerSchema."""
     manifest = read_manifest(folder, SCHEMA, VERSION)
     config = manifest.config
-    try:
-        shape = config["architecture"], int(config["d_in"]), int(config["d_sae"]), config["options"]
-    except KeyError as missing:
-        raise CorruptArtifact(
-            f"the manifest in {folder} does not state the SAE's {missing}. Train it again, or copy it again."
-        ) from missing
-    with torch.device("meta"):  # nothing is allocated before the file's shapes are known to fit the config
-        sae = build(*shape, seed=None)
+    with reading(folder, "SAE"):
+        shape = str(config["architecture"]), int(config["d_in"]), int(config["d_sae"]), dict(config["options"])
+        with torch.device("meta"):  # nothing is allocated before the file's shapes are known to fit the config
+            sae = build(*shape, seed=None)
     expected = {name: list(tensor.shape) for name, tensor in sae.state_dict().items()}
     stated = {name: entry["shape"] for name, entry in manifest.tensors.items()}
     if stated != expected:

@@ -29,19 +29,26 @@ class Progress:
 
     step: int
     skipped_steps: int
+    facts: dict[str, dict[str, Any]]
+    """The last record of each SAE."""
 
 
 def save_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", progress: Progress, stamp: Mapping[str, Any]) -> Path:
     """Commit the state after `progress.step` steps, then drop all but the newest two. `stamp` says what run this is part of."""
-    path = folder / f"step-{progress.step:09d}"
+    path = step_folder(folder, progress.step)
     writer = ArtifactWriter(path, SCHEMA, VERSION, site="ckpt")
     tensors = {f"{name}/{key}": tensor for name, trainee in trainees.items() for key, tensor in trainee.state().items()}
     writer.add_tensors("rank-00-of-01", tensors)
-    scalars = {"step": progress.step, "skipped_steps": progress.skipped_steps, "scales": {n: list(t.scales) for n, t in trainees.items()}}
+    scalars = {**vars(progress), "scales": {name: trainee.scale for name, trainee in trainees.items()}}
     writer.commit(config=stamp, state=scalars)
     for old in _steps(folder)[:-KEPT]:
         shutil.rmtree(old)
     return path
+
+
+def step_folder(folder: Path, step: int) -> Path:
+    """The folder of the checkpoint after so many steps."""
+    return folder / f"step-{step:09d}"
 
 
 def load_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", stamp: Mapping[str, Any]) -> Progress | None:
@@ -61,13 +68,13 @@ def load_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", stamp: Mapp
             raise ProvenanceMismatch(f"the checkpoint {path} is of another run: {', '.join(differing)} differ. Start anew with --replace.")
         for name, trainee in trainees.items():
             own = {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
-            trainee.load_state(own, tuple(manifest.state["scales"][name]))
-        return Progress(manifest.state["step"], manifest.state["skipped_steps"])
+            trainee.load_state(own, manifest.state["scales"][name])
+        return Progress(*(manifest.state[field] for field in ("step", "skipped_steps", "facts")))
     return None
 
 
 def newest_step(folder: Path) -> int:
-    """The step of the newest checkpoint that is committed; 0 where there is none."""
+    """The step of the newest committed checkpoint; 0 where there is none."""
     committed = [path for path in _steps(folder) if (path / MANIFEST).is_file()]
     return int(committed[-1].name.removeprefix("step-")) if committed else 0
 

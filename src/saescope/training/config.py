@@ -7,12 +7,12 @@ from saescope.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Training budget and optimizer. Fields left at None are chosen by `training.optimizer.resolve`, which says what it chose."""
+    """Training budget and optimizer. Fields left at None are chosen when the SAE is known; records state them."""
 
     tokens: int = 6_000_000
     """Tokens to train on; text is read again when it holds fewer."""
     batch_tokens: int = 1024
-    """Tokens per step."""
+    """Tokens per training step. The model reads them 4,096 at a time, or more at once where a step has more."""
     lr: float | None = None
     """Peak learning rate of Adam."""
     warmup: float = 0.05

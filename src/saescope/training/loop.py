@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from saescope.activations.scale import estimate_scales
+from saescope.activations.scale import SAMPLE_TOKENS, estimate_scales
 from saescope.activations.shuffle import PoolPlan, mixed
 from saescope.activations.source import ActivationSource
 from saescope.errors import ConfigError, TrainingDiverged
@@ -18,7 +18,7 @@ from saescope.files import canonical_json
 from saescope.saes.base import SAE
 from saescope.saes.registry import describe
 from saescope.shapes import Tensor
-from saescope.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from saescope.training.checkpoint import Progress, load_checkpoint, save_checkpoint, step_folder
 from saescope.training.config import TrainConfig
 from saescope.training.interrupts import StopRequest
 from saescope.training.objective import Objective, reconstruction
@@ -73,23 +73,22 @@ def train(
     begun = time.monotonic()
     resumed = load_checkpoint(checkpoints, trainees, stamp) if checkpoints else None
     if resumed is None:
-        scales, sample = estimate_scales(source, seed=cfg.seed)
+        scales, sample = estimate_scales(source, seed=cfg.seed, n_tokens=min(SAMPLE_TOKENS, cfg.tokens))
         for trainee in trainees.values():
-            trainee.start({point: scale.value for point, scale in scales.items()}, sample)
-    step = first = resumed.step if resumed else 0
-    skipped = resumed.skipped_steps if resumed else 0
+            trainee.start(scales, sample)
+        resumed = Progress(0, 0, {})
+    step, skipped, facts = resumed.step, resumed.skipped_steps, resumed.facts
     d_row = max(columns.stop for columns in source.slices.values())
     plan = PoolPlan.fitting(n_tokens=cfg.tokens, batch_tokens=cfg.batch_tokens, d_row=d_row, seed=cfg.seed)
-    saver = _Saver(checkpoints, trainees, stamp, cfg)
-    facts: dict[str, dict[str, Any]] = {}
+    saver = _Saver(checkpoints, trainees, stamp, cfg, resumed.step)
     skips_in_row = 0
     with StopRequest() as stop, _flush_denormal():
-        for step, rows in enumerate(mixed(source, plan, first_step=first), start=first + 1):
+        for step, rows in enumerate(mixed(source, plan, first_step=resumed.step), start=resumed.step + 1):
             happened = {name: trainee.step(rows, step - 1, objective) for name, trainee in trainees.items()}
             bad = [name for name, what in happened.items() if what is None]
             skipped, skips_in_row = (skipped + 1, skips_in_row + 1) if bad else (skipped, 0)
             if skips_in_row == LARGEST_RUN_OF_SKIPS:
-                raise TrainingDiverged(_divergence(bad, step, cfg, saver.last))
+                raise TrainingDiverged(_divergence(bad, step, skips_in_row, cfg, saver.last))
             if not bad and (step % cfg.log_steps == 0 or step == plan.n_steps):
                 facts = {name: _facts(trainees[name], what or {}, step) for name, what in happened.items()}
                 if record:
@@ -97,8 +96,10 @@ def train(
             if progress:
                 progress(step * cfg.batch_tokens)
             if stop.requested or (saver.due(step) and step < plan.n_steps):
-                saver.save(Progress(step, skipped))
+                saver.save(Progress(step, skipped, facts))
                 stop.obey(saver.last)
+    if skips_in_row:
+        raise TrainingDiverged(_divergence(list(trainees), step, skips_in_row, cfg, saver.last))
     saver.refuse_broken_weights()
     saes = {name: trainee.finish() for name, trainee in trainees.items()}
     return TrainReport(saes, facts, step, step * cfg.batch_tokens, skipped, time.monotonic() - begun)
@@ -113,9 +114,11 @@ def _named(jobs: SAE | Job | Mapping[str, SAE | Job]) -> dict[str, Job]:
 
 def _stamp(trainees: Mapping[str, Trainee], source: ActivationSource, cfg: TrainConfig) -> dict[str, Any]:
     """All that a checkpoint must share with the run that continues it."""
-    own = {name: {**describe(t.sae), "train": vars(t.cfg), "read": [str(p) for p in t.read]} for name, t in trainees.items()}
+    free = ("log_steps", "checkpoint_minutes", "checkpoint_steps")
+    asked = {name: value for name, value in vars(cfg).items() if name not in free}
+    own = {name: {**describe(t.sae), "lr": t.lr, "read": str(t.read), "fresh": t.job.fresh} for name, t in trainees.items()}
     # As JSON gives it back, so that it equals what a checkpoint's manifest holds.
-    return json.loads(canonical_json({"saes": own, "train": vars(cfg), "source": dict(source.provenance)}))
+    return json.loads(canonical_json({"saes": own, "train": asked, "source": dict(source.provenance)}))
 
 
 def _facts(trainee: Trainee, happened: Mapping[str, Tensor], step: int) -> dict[str, Any]:
@@ -128,15 +131,16 @@ def _facts(trainee: Trainee, happened: Mapping[str, Tensor], step: int) -> dict[
         "dead": trainee.dead.dead.float().mean().item(),
         "dead_after_tokens": trainee.dead.after,
         "lr": trainee.lr * lr_factor(step - 1, trainee.cfg),
-        "input_scale": trainee.scales[0],
+        "input_scale": trainee.scale,
+        "scale_outliers": trainee.n_outliers,
     }
 
 
-def _divergence(bad: list[str], step: int, cfg: TrainConfig, last: Path | None) -> str:
-    first = (step - LARGEST_RUN_OF_SKIPS) * cfg.batch_tokens
+def _divergence(bad: list[str], step: int, n_skips: int, cfg: TrainConfig, last: Path | None) -> str:
+    first = (step - n_skips) * cfg.batch_tokens
     kept = f"The last checkpoint is {last}." if last else "No checkpoint was written yet."
     return (
-        f"the loss of {', '.join(bad)} was not finite in {LARGEST_RUN_OF_SKIPS} steps in a row "
+        f"the loss of {', '.join(bad)} was not finite in the last {n_skips} steps "
         f"(tokens {first:,} to {step * cfg.batch_tokens:,}). {kept} Lower --lr."
     )
 
@@ -144,9 +148,9 @@ def _divergence(bad: list[str], step: int, cfg: TrainConfig, last: Path | None) 
 class _Saver:
     """Writes checkpoints when they are due; nothing without a folder."""
 
-    def __init__(self, folder: Path | None, trainees: Mapping[str, Trainee], stamp: Mapping[str, Any], cfg: TrainConfig):
+    def __init__(self, folder: Path | None, trainees: Mapping[str, Trainee], stamp: Mapping[str, Any], cfg: TrainConfig, first_step: int):
         self.folder, self.trainees, self.stamp, self.cfg = folder, trainees, stamp, cfg
-        self.last: Path | None = None
+        self.last: Path | None = step_folder(folder, first_step) if folder and first_step else None
         self.saved_at = time.monotonic()
 
     def due(self, step: int) -> bool:

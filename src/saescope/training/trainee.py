@@ -1,11 +1,12 @@
 """One SAE in training: its columns of the stream, its optimizer, its counters."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from saescope.activations.scale import Scale
 from saescope.errors import ConfigError, WidthMismatch
 from saescope.saes.base import SAE, TrainState
 from saescope.saes.fold import fold, unfold
@@ -24,13 +25,13 @@ INIT_ROWS = 32_768
 
 @dataclass(frozen=True)
 class Job:
-    """An SAE and what it trains on: which columns it reads, which it reconstructs, with which optimizer settings."""
+    """An SAE and what it trains on: which columns it reads and reconstructs, with which optimizer settings."""
 
     sae: SAE
     read: tuple[Any, ...] = ()
-    """Hook points read, side by side; empty: the source's only one."""
+    """Hook points read; empty: the source's only one. The architectures here read one."""
     target: Any | None = None
-    """Hook point reconstructed; None: what is read."""
+    """Hook point reconstructed; None: what is read. The architectures here have no other."""
     cfg: TrainConfig | None = None
     """Its own lr and schedule; None: the run's. Tokens and batches are the run's always."""
     fresh: bool = True
@@ -41,43 +42,38 @@ class Trainee:
     """A job bound to a source's columns. Trains in scaled units; `finish` folds the scale into the SAE."""
 
     def __init__(self, job: Job, slices: Mapping[Any, slice], cfg: TrainConfig):
-        self.job, self.sae, self.cfg = job, job.sae, job.cfg or cfg
-        self.read, self.target = _points(job, slices)
-        self.columns = [slices[point] for point in self.read]
-        self.target_columns = None if self.target is None else slices[self.target]
-        width = sum(c.stop - c.start for c in self.columns)
+        self.job, self.sae = job, job.sae
+        self.cfg = replace(job.cfg, tokens=cfg.tokens, batch_tokens=cfg.batch_tokens) if job.cfg else cfg
+        self.read = _read_point(job, slices)
+        self.columns = slices[self.read]
+        width = self.columns.stop - self.columns.start
         if width != self.sae.d_in:
-            raise WidthMismatch(
-                f"the SAE reads d_in={self.sae.d_in}, but {' + '.join(map(str, self.read))} is {width} wide. Build it with d_in={width}."
-            )
+            raise WidthMismatch(f"the SAE reads d_in={self.sae.d_in}, but {self.read} is {width} wide. Build it with d_in={width}.")
         self.sae.requires_grad_(True)
         self.lr = self.cfg.lr if self.cfg.lr is not None else default_lr(self.sae.d_sae)
         self.optimizer = adam(self.sae, self.lr)
         device = self.sae.b_dec.device
         self.dead = DeadCounter(self.sae.d_sae, self.cfg.dead_after, device)
-        self.least_kept = LeastKept(device)
-        self.scales: tuple[float, ...] = ()
+        self.least_kept = LeastKept()
+        self.scale, self.n_outliers = 1.0, 0
 
-    def start(self, scales: Mapping[Any, float], sample: Float[Tensor, "n d_row"]) -> None:
+    def start(self, scales: Mapping[Any, Scale], sample: Float[Tensor, "n d_row"]) -> None:
         """Scale, and initial weights from the first rows of the stream."""
-        self.scales = tuple(scales[point] for point in (*self.read, *([self.target] if self.target else [])))
+        self.scale, self.n_outliers = scales[self.read].value, scales[self.read].n_outliers
         if self.job.fresh:
             fit_to_sample_(self.sae, self.x(sample[:INIT_ROWS]))
         else:
-            self.sae.load_state_dict(unfold(self.sae, self.scales[0]).state_dict())
+            self.sae.load_state_dict(unfold(self.sae, self.scale).state_dict())
 
     def x(self, rows: Float[Tensor, "n d_row"]) -> Float[Tensor, "n d_in"]:
-        """The scaled input columns, float32, on the SAE's device."""
-        device = self.sae.b_dec.device
-        parts = [rows[:, c].to(device).float() * s for c, s in zip(self.columns, self.scales, strict=False)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        """The scaled columns, float32, on the SAE's device."""
+        return rows[:, self.columns].to(self.sae.b_dec.device).float() * self.scale
 
     def step(self, rows: Float[Tensor, "n d_row"], step: int, objective: Objective) -> dict[str, Tensor] | None:
         """One step on a batch; returns what happened, or None where the loss is not finite (nothing is changed then)."""
         x = self.x(rows)
-        target = x if self.target_columns is None else rows[:, self.target_columns].to(x.device).float() * self.scales[-1]
         state = TrainState(step, step * len(rows), sparsity_scale(step, self.cfg), self.dead.dead)
-        terms = objective(self.sae, x, target, state)
+        terms = objective(self.sae, x, x, state)
         total = torch.stack(list(terms.values())).sum()
         if not total.isfinite():
             return None
@@ -91,7 +87,7 @@ class Trainee:
         self.sae.constrain_()
         self.observe(state.observed, len(rows))
         facts = {name: term.detach() for name, term in terms.items()}
-        return {**facts, "l0": state.observed["l0"], "variance": variance(target)}
+        return {**facts, "l0": state.observed["l0"], "variance": variance(x)}
 
     @torch.no_grad()
     def observe(self, observed: Mapping[str, Tensor], n_tokens: int) -> None:
@@ -102,7 +98,7 @@ class Trainee:
 
     def finish(self) -> SAE:
         """The same SAE, now on raw activations."""
-        self.sae.load_state_dict(fold(self.sae, self.scales[0]).state_dict())
+        self.sae.load_state_dict(fold(self.sae, self.scale).state_dict())
         return self.sae.requires_grad_(False)
 
     def state(self) -> dict[str, Tensor]:
@@ -112,23 +108,24 @@ class Trainee:
         ema = torch.stack([self.least_kept.sum, self.least_kept.weight])
         return {**weights, **moments, "silent_tokens": self.dead.silent_tokens, "least_kept": ema}
 
-    def load_state(self, tensors: Mapping[str, Tensor], scales: Sequence[float]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor], scale: float) -> None:
         """The inverse of `state`."""
         self.sae.load_state_dict({key.removeprefix("sae/"): value for key, value in tensors.items() if key.startswith("sae/")})
         load_adam_state(self.optimizer, dict(self.sae.named_parameters()), tensors)
         self.dead.silent_tokens.copy_(tensors["silent_tokens"])
         self.least_kept.sum.copy_(tensors["least_kept"][0])
         self.least_kept.weight.copy_(tensors["least_kept"][1])
-        self.scales = tuple(scales)
+        self.scale = scale
 
 
-def _points(job: Job, slices: Mapping[Any, slice]) -> tuple[tuple[Any, ...], Any | None]:
-    """The hook points that a job reads and reconstructs. Raises: ConfigError if the source has others."""
-    names = ", ".join(map(str, slices))
-    read = job.read or tuple(slices)
-    if not job.read and len(slices) > 1:
-        raise ConfigError(f"the source has {len(slices)} hook points ({names}). Say which the SAE reads: Job(sae, read=(...,)).")
-    for point in (*read, *([job.target] if job.target is not None else [])):
+def _read_point(job: Job, slices: Mapping[Any, slice]) -> Any:
+    """The hook point that a job reads and reconstructs. Raises: ConfigError for one the source has not, or more than one."""
+    names, read = ", ".join(map(str, slices)), job.read or tuple(slices)
+    for point in (*read, *([] if job.target is None else [job.target])):
         if point not in slices:
             raise ConfigError(f"the job names {point}, but the source has {names}.")
-    return read, job.target
+    if len(read) > 1:
+        raise ConfigError(f"{type(job.sae).__name__} reads one hook point, but was given {len(read)} ({names}). Choose: Job(sae, read=(...,)).")
+    if job.target not in (None, read[0]):
+        raise ConfigError(f"{type(job.sae).__name__} reconstructs what it reads ({read[0]}), not {job.target}. Leave target out.")
+    return read[0]
