@@ -2,8 +2,9 @@
 
     python benchmarks/blind_naming.py RUN OUT [--n 20] [--seed 0] [--tokens 60000]
 
-OUT/name.md shows ten top texts of each item, OUT/score.md ten other texts on which it fires, drawn evenly from all its firing tokens.
-A rater names each item from the first sheet and counts on the second in how many of ten texts the name fits. OUT/key.json tells
+OUT/name.md shows ten top texts of each item. OUT/firing.md shows ten other texts on which it fires, drawn evenly from all its firing
+tokens, most of them weak; OUT/strong.md ten others in which it is above a quarter of its largest activation (scale to a power of two).
+A rater names each item from the first sheet and counts on the others in how many of ten texts the name fits. OUT/key.json tells
 afterwards which item was what. Neurons go through the same build as latents: positive and negative halves of each coordinate.
 """
 
@@ -21,6 +22,8 @@ from saescope.pipeline.revisit import Revisit, revisit
 
 SHOWN = 10
 CONTEXT = 12
+STRONG_STRATA = 8
+"""Strata of the two octaves below the largest activation."""
 
 
 def neuron_store(run: Path, folder: Path, n_tokens: int) -> FeatureStore:
@@ -32,12 +35,13 @@ def neuron_store(run: Path, folder: Path, n_tokens: int) -> FeatureStore:
     return build_features(raw, subject.lm, subject.at, subject.corpus, folder, cfg, pack=subject.pack)
 
 
-def texts(store: FeatureStore, i: int) -> tuple[list[str], list[str]]:
-    """Ten top texts, and ten others on which it fires (from other documents), with the peak token in brackets."""
+def texts(store: FeatureStore, i: int) -> tuple[list[str], ...]:
+    """Ten top texts; ten others drawn evenly; ten others above a quarter of the maximum. The peak token is in brackets."""
     top = store.windows(i, "top", CONTEXT)[:SHOWN]
     documents = {window.doc for window in top}
-    others = [window for window in store.windows(i, "random", CONTEXT) if window.doc not in documents]
-    return [line(window.view()) for window in top], [line(window.view()) for window in others[:SHOWN]]
+    strata = [window for window in store.windows(i, "stratum", CONTEXT) if window.stratum < STRONG_STRATA]
+    groups = [top, *([w for w in windows if w.doc not in documents] for windows in (store.windows(i, "random", CONTEXT), strata))]
+    return tuple([line(window.view()) for window in group[:SHOWN]] for group in groups)
 
 
 def line(view) -> str:
@@ -60,7 +64,7 @@ def main() -> None:
         ("neuron", raw, i) for i in raw.sample(args.n, seed=args.seed)
     ]
     items = [items[j] for j in draws(args.seed, "blind").permutation(len(items))]
-    sheets = {"name": ["# Name each item from its ten strongest texts"], "score": ["# In how many of these ten texts does the name fit?"]}
+    sheets = {"name": ["# Name each item"], "firing": ["# In how many texts does the name fit?"], "strong": ["# And in how many of these?"]}
     for number, (_, store, i) in enumerate(items, start=1):
         for sheet, lines in zip(sheets.values(), texts(store, i), strict=True):
             sheet += [f"\n## {number}", *(f"{j}. {text}" for j, text in enumerate(lines, start=1))]
@@ -68,7 +72,7 @@ def main() -> None:
         (args.out / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     key = [{"item": number, "kind": kind, "id": i} for number, (kind, _, i) in enumerate(items, start=1)]
     (args.out / "key.json").write_text(json.dumps(key, indent=1) + "\n")
-    print(f"{args.out}/name.md, {args.out}/score.md; {args.out}/key.json is for afterwards")
+    print(f"{args.out}: name.md, firing.md, strong.md; key.json is for afterwards")
 
 
 if __name__ == "__main__":

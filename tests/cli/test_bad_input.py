@@ -219,6 +219,14 @@ def test_bad_input(place, monkeypatch, capsys, command, error, words):
     assert files(place) == before
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+def test_a_place_that_cannot_be_written(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    for verb in (f"{RUN} --out /proc/saescope/demo", "features build demo --out /proc/saescope/demo", f"{TRAIN_ARRAY} --out /proc/x"):
+        assert cli.main(shlex.split(verb)) == 2
+        assert_said(capsys.readouterr().err, "OutputNotWritable", "/proc cannot be written Choose another folder with --out")
+
+
 # --- found while it runs: what was whole stays, nothing half-written ---
 
 

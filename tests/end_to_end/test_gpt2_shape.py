@@ -1,6 +1,7 @@
 """The shape of GPT-2 small: 12 layers, 768 wide, an MLP of 3,072 behind GELU, a vocabulary of 50,257; real tokenizer, random weights."""
 
 import json
+import shlex
 
 import pytest
 
@@ -28,23 +29,10 @@ def gpt2(real, tmp_path_factory):
 
 def test_a_run_from_end_to_end(gpt2, real, tmp_path, capsys):
     stories = real / "text" / "tinystories" / "test.txt"
-    words = [
-        "--documents",
-        "40",
-        "--holdout",
-        f"{stories}:3",
-        "--context",
-        "64",
-        "--d-sae",
-        "512",
-        "--k",
-        "16",
-        "--tokens",
-        "4096",
-        "--batch-tokens",
-        "512",
-    ]
-    words += ["--silent-tokens", "500", "--feature-tokens", "500", "--cards", "2", "--out", str(tmp_path), "--json", "--device", "cpu"]
+    words = shlex.split(
+        f"--holdout {stories}:3 --documents 40 --packing documents --context 32 --d-sae 512 --k 16 --tokens 4096 --batch-tokens 512 "
+        f"--silent-tokens 500 --feature-tokens 500 --cards 2 --device cpu --out {tmp_path} --json"
+    )
     assert cli.main(["run", str(gpt2), "--text", str(stories), "--at", AT, *words]) == 0
     result = json.loads(capsys.readouterr().out)
     sae = {key: metric["value"] for key, metric in result["rows"]["sae"].items()}

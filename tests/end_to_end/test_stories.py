@@ -1,6 +1,7 @@
 """Small models that were trained: an SAE of stories260K learns its 172 MLP neurons' code, and the numbers stay where they were."""
 
 import json
+import shlex
 
 import pytest
 
@@ -14,21 +15,10 @@ AT = "blocks.2.mlp_post"
 def run_folder(real, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "stories"
     stories = real / "text" / "tinystories" / "test.txt"
-    words = [
-        "--documents",
-        "400",
-        "--holdout",
-        f"{stories}:50",
-        "--d-sae",
-        "344",
-        "--k",
-        "16",
-        "--tokens",
-        "100e3",
-        "--batch-tokens",
-        "512",
-    ]
-    words += ["--silent-tokens", "20000", "--feature-tokens", "20000", "--cards", "4", "--device", "cpu", "--out", str(folder)]
+    words = shlex.split(
+        f"--holdout {stories}:50 --documents 400 --d-sae 344 --k 16 --tokens 100e3 --batch-tokens 512 "
+        f"--silent-tokens 20000 --feature-tokens 20000 --cards 4 --device cpu --out {folder}"
+    )
     assert cli.main(["run", str(real / "models" / "stories260K"), "--text", str(stories), "--at", AT, *words]) == 0
     return folder
 
