@@ -247,7 +247,7 @@ def left(folder: Path) -> set[str]:
     ("command", "error", "words"),
     [
         (f"{RUN} --model nan-for-a", "NonFiniteActivations", "of activations at blocks.1.mlp_post are NaN or Inf. --dtype float32"),
-        (f"{RUN} --lr 1e30", "TrainingDiverged", "loss was not finite 3 steps in a row Lower --lr"),
+        (f"{RUN} --lr 1e30", "TrainingDiverged", "loss was not finite 3 steps Lower --lr"),
         (f"{RUN} --sae topk --lr 1e30", "TrainingDiverged", "loss was not finite Lower --lr"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,20 +27,23 @@ STAGES = ["harvesting", "training", "evaluating", "describing features"]
 
 
 class Listener:
-    """A reporter that notes the stages, and fails in the n-th tick of one."""
+    """A reporter that notes the stages (the parts of the evaluation as one), and fails in the n-th tick of one."""
 
     def __init__(self, fail_in: str | None = None, tick: int = 1):
-        self.fail_in, self.at_tick, self.stages, self.said = fail_in, tick, [], []
+        self.fail_in, self.at_tick, self.said = fail_in, tick, []
+        self.ticks: Counter[str] = Counter()
+
+    @property
+    def stages(self) -> list[str]:
+        return list(self.ticks)
 
     @contextmanager
-    def stage(self, title, total):
-        self.stages.append(title)
-        ticks = 0
+    def stage(self, title, total, done=0):
+        stage = title.partition(":")[0]
 
         def tick(done, **facts):
-            nonlocal ticks
-            ticks += 1
-            if title == self.fail_in and ticks == self.at_tick:
+            self.ticks[stage] += 1
+            if (stage, self.ticks[stage]) == (self.fail_in, self.at_tick):
                 raise KeyboardInterrupt
 
         yield tick
@@ -341,10 +345,10 @@ def test_a_corrupt_checkpoint_is_skipped(cfg, finished, tmp_path):
 def test_nobody_else_may_work_in_the_folder(cfg, tmp_path):
     class Meddler(Listener):
         @contextmanager
-        def stage(self, title, total):
+        def stage(self, title, total, done=0):
             with pytest.raises(errors.RunLocked, match=f"process {os.getpid()}"):
                 run(cfg, tmp_path)
-            with super().stage(title, total) as tick:
+            with super().stage(title, total, done) as tick:
                 yield tick
 
     run(cfg, tmp_path, until="sae", reporter=Meddler())
