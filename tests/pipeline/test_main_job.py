@@ -40,6 +40,7 @@ class Listener:
     @contextmanager
     def stage(self, title, total, done=0):
         stage = title.partition(":")[0]
+        self.ticks[stage] += 0
 
         def tick(done, **facts):
             self.ticks[stage] += 1
@@ -271,6 +272,17 @@ def test_interrupted_and_continued_is_uninterrupted(cfg, finished, tmp_path, sma
     assert listener.stages == STAGES[done:]
     assert tiny_run.outcome_of(tmp_path) == tiny_run.outcome_of(finished.folder.path)
     assert names(tmp_path) == names(finished.folder.path)
+
+
+def test_how_often_to_log_and_save_may_change_on_the_way(model, stories, cfg, finished, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(cfg, tmp_path, reporter=Listener("training", 17))
+    other = tiny_run.config(model, stories, train={"log_steps": 2, "checkpoint_steps": 3})
+    assert run(other, tmp_path, until="sae", resume=True).state == "continue"
+    assert sae_bits(tmp_path) == sae_bits(finished.folder.path)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [8, *range(12, 33, 2)]
+    assert run(other, finished.folder.path).state == "done"
 
 
 def test_interrupted_before_the_page(cfg, finished, tmp_path, monkeypatch):
