@@ -194,9 +194,7 @@ def test_provenance_and_progress(lm, corpus, pack):
     seen = []
     cfg = EvalConfig(**SMALL, dead_tokens=2000, controls=("pca",))
     sae = build("relu", 32, 40)
-    got = evaluate(
-        {"sae": sae}, lm, AT, corpus, cfg, pack=pack, provenance={"extra": 1}, progress=lambda *step: seen.append(step)
-    )
+    got = evaluate({"sae": sae}, lm, AT, corpus, cfg, pack=pack, provenance={"extra": 1}, progress=lambda *step: seen.append(step))
     stated = got.provenance
     assert stated["hook_point"] == AT
     assert stated["bos"] == "excluded"

@@ -177,9 +177,7 @@ def test_raw_neurons_run_through_the_same_build(tiny_lm, text, tmp_path):
 def test_a_point_of_the_stream_has_no_neurons(tiny_lm, text, tmp_path):
     from saescope.saes.topk import TopKConfig, TopKSAE
 
-    found = build_features(
-        TopKSAE(16, 20, TopKConfig(k=3)), tiny_lm, "blocks.0.resid_post", Corpus.open(text), tmp_path, CONFIG, pack=PACK
-    )
+    found = build_features(TopKSAE(16, 20, TopKConfig(k=3)), tiny_lm, "blocks.0.resid_post", Corpus.open(text), tmp_path, CONFIG, pack=PACK)
     assert found[0].neuron_id is None
     assert found[0].logit_top is not None
     assert found[0].card().neurons == ()

@@ -9,6 +9,7 @@ An interrupted harvest keeps its committed shards and goes on behind them.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,5 +153,6 @@ def _check_space(folder: Path, needed: int) -> None:
 
 def _sweep(folder: Path, named: set[str]) -> None:
     for path in (folder / "shards").iterdir():
-        if path.name not in named and (path.suffix == ".safetensors" or path.name.startswith(f"tmp-{os.getpid()}-")):
+        ours = re.fullmatch(r"rows-[0-9a-f]{12}\.safetensors", path.name) or path.name.startswith(f"tmp-{os.getpid()}-")
+        if ours and path.name not in named:
             path.unlink(missing_ok=True)

@@ -57,6 +57,8 @@ def load_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", stamp: Mapp
     Raises: ProvenanceMismatch if it belongs to another run, naming what differs.
     """
     for path in reversed(_steps(folder)):
+        if not (path / MANIFEST).is_file():
+            continue  # its process was killed before the commit: nothing has happened there
         try:
             manifest = read_manifest(path, SCHEMA, VERSION)
             tensors = load_tensors(path, manifest, manifest.file("rank-00-of-01"))

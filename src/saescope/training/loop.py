@@ -141,7 +141,7 @@ def _divergence(bad: list[str], step: int, n_skips: int, cfg: TrainConfig, last:
     kept = f"The last checkpoint is {last}." if last else "No checkpoint was written yet."
     return (
         f"the loss of {', '.join(bad)} was not finite in the last {n_skips} steps "
-        f"(tokens {first:,} to {step * cfg.batch_tokens:,}). {kept} Lower --lr."
+        f"(tokens {first:,} to {step * cfg.batch_tokens:,}). {kept} Lower --lr, and start anew with --replace."
     )
 
 
@@ -163,7 +163,7 @@ class _Saver:
         for name, trainee in self.trainees.items():
             if not all(bool(p.isfinite().all()) for p in trainee.sae.parameters()):
                 kept = f"The last checkpoint is {self.last}." if self.last else "No checkpoint was written yet."
-                raise TrainingDiverged(f"weights of {name} are no longer finite. {kept} Lower --lr.")
+                raise TrainingDiverged(f"weights of {name} are no longer finite. {kept} Lower --lr, and start anew with --replace.")
 
     def save(self, progress: Progress) -> None:
         self.refuse_broken_weights()

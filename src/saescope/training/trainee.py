@@ -125,7 +125,7 @@ def _read_point(job: Job, slices: Mapping[Any, slice]) -> Any:
         if point not in slices:
             raise ConfigError(f"the job names {point}, but the source has {names}.")
     if len(read) > 1:
-        raise ConfigError(f"{type(job.sae).__name__} reads one hook point, but was given {len(read)} ({names}). Choose: Job(sae, read=(...,)).")
+        raise ConfigError(f"{type(job.sae).__name__} reads one hook point, but was given {len(read)} ({names}): Job(sae, read=(...,)).")
     if job.target not in (None, read[0]):
         raise ConfigError(f"{type(job.sae).__name__} reconstructs what it reads ({read[0]}), not {job.target}. Leave target out.")
     return read[0]
