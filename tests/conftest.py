@@ -1,4 +1,4 @@
-"""What every test shares: checked shapes, offline hubs, two threads, real data where there is some."""
+"""What every test shares: checked shapes, offline hubs, one thread, real data where there is some."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 # Before saescope is imported: shapes of public signatures are checked while the tests run, and no test waits for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# One thread: the tests' matrices are tiny, and the last bits of a product depend on the number of threads, which forked processes
+# cannot have more of than one. So results of the tests' own process and of those it starts can be compared bit for bit.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
@@ -17,9 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_threads():
-    """Two threads at most: more of them only fight over a small machine, and the last bits of sums depend on their number."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1, int(os.environ.get("OMP_NUM_THREADS", "2"))))
+def _one_thread():
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
