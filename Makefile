@@ -1,4 +1,4 @@
-# make test works on a fresh clone: it makes .venv first, and again whenever pyproject.toml or constraints.txt changes.
+# make demo and make test work on a fresh clone: each makes .venv first, and again whenever pyproject.toml or constraints.txt changes.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,9 +6,10 @@ PIP    := $(BIN)/python -m pip
 READY  := $(VENV)/.ready
 DOCS   := $(VENV)/.ready-docs
 
-.PHONY: help setup test test-all check format docs clean
+.PHONY: help setup demo test test-all check format docs clean
 
 help:
+	@echo "make demo      the main job on the bundled model, into runs/demo"
 	@echo "make setup     .venv with saescope and what its development needs"
 	@echo "make test      every test but the heavy ones"
 	@echo "make test-all  every test"
@@ -35,6 +36,9 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 $(DOCS): $(READY)
 	$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@
+
+demo: $(READY)
+	$(BIN)/saescope run --out runs/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not heavy"

@@ -22,7 +22,8 @@ LINES = [
     {"explain"},
     {"web"},
     {"pipeline"},
-    {"recipes", "cli"},
+    {"recipes"},
+    {"cli"},
 ]
 LINE_OF = {room: number for number, rooms in enumerate(LINES) for room in rooms}
 PUBLIC_DOOR = "__init__"  # src/saescope/__init__.py: names every room, is imported by none

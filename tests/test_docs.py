@@ -49,8 +49,8 @@ def command_faults(line: str, help_of) -> list[str]:
         return []
     if words[0] not in cli.VERBS:
         return [f"{line}: no verb {words[0]}"]
-    verb = words[:2] if words[0] == "features" else words[:1]
-    known = {*re.findall(FLAG, help_of(verb)), "--help", "--config"}
+    verb = words[:3] if "--recipe" in words else words[:2] if words[0] == "features" else words[:1]
+    known = {*re.findall(FLAG, help_of(verb)), "--help", "--config", "--recipe"}
     return [f"{line}: {' '.join(verb)} has no {word}" for word in words if word.startswith("--") and word.split("=")[0] not in known]
 
 

@@ -14,6 +14,7 @@ PUBLIC = {
     *("LanguageModel", "HookPoint", "Corpus", "TensorSource", "StreamSource", "CachedSource"),
     *("SAE", "TopKSAE", "TopKConfig", "BatchTopKSAE", "BatchTopKConfig", "ReLUSAE", "ReLUConfig", "save_sae", "load_sae"),
     *("train", "Job", "TrainConfig", "evaluate", "EvalConfig", "EvalResult"),
+    *("concepts", "ConceptConfig", "before_after", "BeforeAfterConfig"),
     *("build_features", "FeatureConfig", "FeatureStore", "Replace", "Ablate", "logit_effects"),
     *("RunConfig", "run", "SaescopeError", "__version__"),
 }

@@ -31,6 +31,10 @@ _PUBLIC = {
     "evaluate": ("saescope.evals.evaluate", "evaluate"),
     "EvalConfig": ("saescope.evals.evaluate", "EvalConfig"),
     "EvalResult": ("saescope.evals.result", "EvalResult"),
+    "concepts": ("saescope.evals.concepts", "concepts"),
+    "ConceptConfig": ("saescope.evals.concepts", "ConceptConfig"),
+    "before_after": ("saescope.evals.before_after", "before_after"),
+    "BeforeAfterConfig": ("saescope.evals.before_after", "BeforeAfterConfig"),
     "build_features": ("saescope.features.build", "build_features"),
     "FeatureConfig": ("saescope.features.build", "FeatureConfig"),
     "FeatureStore": ("saescope.features.store", "FeatureStore"),
@@ -47,7 +51,9 @@ __all__ = [
     "Ablate",
     "BatchTopKConfig",
     "BatchTopKSAE",
+    "BeforeAfterConfig",
     "CachedSource",
+    "ConceptConfig",
     "Corpus",
     "EvalConfig",
     "EvalResult",
@@ -67,7 +73,9 @@ __all__ = [
     "TopKSAE",
     "TrainConfig",
     "__version__",
+    "before_after",
     "build_features",
+    "concepts",
     "evaluate",
     "load_sae",
     "logit_effects",
@@ -95,6 +103,8 @@ if TYPE_CHECKING:  # the same names once more, for editors and type checkers, wh
     from saescope.activations.stream import StreamSource
     from saescope.data.corpus import Corpus
     from saescope.errors import SaescopeError
+    from saescope.evals.before_after import BeforeAfterConfig, before_after
+    from saescope.evals.concepts import ConceptConfig, concepts
     from saescope.evals.evaluate import EvalConfig, evaluate
     from saescope.evals.result import EvalResult
     from saescope.features.build import FeatureConfig, build_features

@@ -31,6 +31,8 @@ _OURS = re.compile(
     rf"""(saes/[^/]+/)?(
         metrics\.jsonl | index\.html | result\.json | pareto\.(json|svg)
       | (sae|features|eval(/controls/[^/]+)?)/(manifest\.json|{_DATA})
+      | features/concepts/(manifest\.json|result\.json|{_DATA})
+      | eval/before-after/result\.json
       | features/(labels/[^/]+\.parquet | parts/.+\.(json|parquet|safetensors) | derived/(index\.duckdb|text\.sqlite))
       | checkpoints/step-\d+/(manifest\.json|rank-\d+-of-\d+(-[0-9a-f]{{12}})?\.safetensors)
       | cache/(manifest\.json | items/[^/]+\.(json|lease) | shards/[^/]+\.safetensors)

@@ -1,9 +1,13 @@
+import itertools
 import json
 from collections import Counter
 
 import pytest
 
 from saescope.data import Corpus, Document
+from saescope.data.babel.document import document as babel_document
+from saescope.data.babel.document import part_of
+from saescope.data.babel.families import FAMILIES
 from saescope.draws import draws
 from saescope.errors import ConfigError, NoTokens, UnreadableText
 
@@ -109,7 +113,8 @@ def test_ten_megabytes_in_one_document_and_empty_ones(tmp_path, words):
 def test_a_part_without_documents_says_why(tmp_path):
     (tmp_path / "book.txt").write_text("one long book")
     with pytest.raises(
-        NoTokens, match=r"book\.txt is one document \(documents end at a line <\|endoftext\|>\), and none of it is in the 'report'"
+        NoTokens,
+        match=r"book\.txt is one document \(documents end at a line <\|endoftext\|>; --piece N .*\), and none of it is in the 'report'",
     ):
         Corpus.open(tmp_path / "book.txt").documents("report")
     with pytest.raises(NoTokens, match="'train' part"):
@@ -156,3 +161,70 @@ def test_tinystories_has_the_documents_it_has(real):
 def test_every_real_text_opens(real):
     for folder in sorted((real / "text").iterdir()):
         assert Corpus.open(sorted(folder.iterdir())).n_documents >= 1
+
+
+def test_long_files_are_cut_into_documents(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"line {i:03}\n" for i in range(100)))
+    (tmp_path / "b.txt").write_text("short\n" + BOUNDARY.strip() + "\n" + "x" * 50 + "\nlast")
+    corpus = Corpus.open(tmp_path, piece=30)
+    texts = [document.text for document in corpus.documents("all")]
+    assert texts[0] == "line 000\nline 001\nline 002\nline 003"
+    assert texts[25:] == ["short", "x" * 50, "last"]
+    assert "\n".join(texts[:25]) + "\n" == (tmp_path / "a.txt").read_text()
+    assert Corpus.open(tmp_path).sha256 != corpus.sha256 != Corpus.open(tmp_path, piece=31).sha256
+    with pytest.raises(ConfigError, match="piece=0 leaves no text"):
+        Corpus.open(tmp_path, piece=0)
+
+
+def test_sources_are_the_folders_below_the_one_that_holds_them_all(tmp_path):
+    for name in ("x/one.txt", "x/two.txt", "y/z/three.txt", "four.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    labelling = Corpus.open(tmp_path).labelling
+    names = labelling.families["source"]
+    assert sorted(names) == ["four", "x", "y"]
+    for document in Corpus.open(tmp_path).documents("all"):
+        label = labelling.byte_labels(document)[-1]
+        assert set(label.tolist()) == {1 + names.index("four" if document.text == "four.txt" else document.text[0])}
+    assert "source" not in Corpus.open(tmp_path / "four.txt").labelling.families
+
+
+class TestBabel:
+    def test_parts_are_those_of_the_generator(self):
+        corpus = Corpus.open("babel")
+        for part in ("train", "select", "report"):
+            for document in itertools.islice(corpus.documents(part), 20):
+                assert part_of(0, document.index) == part
+                assert document.text == babel_document(0, document.index).text
+        assert (corpus.streaming, corpus.n_documents, corpus.name) == (True, None, "babel")
+
+    def test_a_preset_ends_and_a_seed_changes_the_text(self):
+        tiny = Corpus.open("babel:tiny")
+        assert sum(1 for _ in tiny.documents("all")) == 310
+        assert 150_000 < sum(len(document.text.encode()) for document in tiny.documents("all")) < 250_000
+        first, other = (next(Corpus.open(name).documents("all")).text for name in ("babel:tiny", "babel:tiny:3"))
+        assert first != other
+        assert len({Corpus.open(name).sha256 for name in ("babel", "babel:3", "babel:tiny")}) == 3
+        assert sum(1 for _ in Corpus.open("babel", n_documents=7).documents("all")) == 7
+
+    @pytest.mark.parametrize("name", ["babel:tinny", "babel:", "babel:-1"])
+    def test_another_word_is_refused(self, name):
+        with pytest.raises(ConfigError, match=r"asks babel for .*babel:SEED, or one of babel:tiny, babel:eval"):
+            Corpus.open(name)
+
+    def test_a_path_of_that_name_comes_first(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "babel").write_text("mine")
+        assert next(Corpus.open("babel").documents("all")).text == "mine"
+
+    def test_its_labels_are_its_own(self):
+        corpus = Corpus.open("babel")
+        for document in itertools.islice(corpus.documents("all"), 60):
+            made = babel_document(0, document.index)
+            if made.kind == "python":
+                labels = corpus.labelling.byte_labels(document)
+                row = list(FAMILIES).index("format")
+                assert (labels[row] == 1 + FAMILIES["format"].index("python")).mean() > 0.9
+                return
+        pytest.fail("no python document")

@@ -23,6 +23,7 @@ def as_written(cfg: RunConfig) -> dict:
     ("make", "words"),
     [
         (lambda: TextConfig(text="t", documents=0), "documents=0.*at least 1.*--documents"),
+        (lambda: TextConfig(text="t", piece=0), "piece=0.*at least 1.*--piece"),
         (lambda: TextConfig(text="t", context=1), "context=1.*at least 2.*--context"),
         (lambda: SAEConfig(d_sae=0), "d_sae=0.*at least 1.*--d-sae"),
         (lambda: SAEConfig(expansion=-1), "expansion=-1.*above 0.*--expansion"),
@@ -34,6 +35,7 @@ def as_written(cfg: RunConfig) -> dict:
         (lambda: SAEConfig(expansion=0.01).width(8), "leaves no latent"),
         (lambda: replace(CFG, silent_tokens=0), "silent_tokens=0.*--silent-tokens"),
         (lambda: replace(CFG, feature_tokens=-1), "feature_tokens=-1.*--feature-tokens"),
+        (lambda: replace(CFG, label_tokens=-1), "label_tokens=-1.*--label-tokens"),
         (lambda: replace(CFG, cards=-1), "cards=-1.*--cards"),
         (lambda: replace(CFG, cache=""), "names nothing.*--cache"),
     ],
@@ -41,6 +43,18 @@ def as_written(cfg: RunConfig) -> dict:
 def test_what_is_refused(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
+
+
+def test_the_bundled_model_has_a_text_and_a_hook_point_of_its_own():
+    cfg = RunConfig().with_subject()
+    assert (cfg.model.model, cfg.text.text, cfg.at) == ("bundled", "babel", "blocks.0.mlp_post")
+    assert cfg.with_subject() == cfg
+    assert replace(RunConfig(), at="blocks.0.resid_post").with_subject().at == "blocks.0.resid_post"
+    assert CFG.with_subject() == CFG
+    with pytest.raises(ConfigError, match=r"--text must be given for m, such as --text stories\.txt"):
+        RunConfig(model=ModelConfig(model="m"), at="blocks.0.mlp_post").with_subject()
+    with pytest.raises(ConfigError, match=r"--text and --at must be given for m.*saescope hooks m"):
+        RunConfig(model=ModelConfig(model="m")).with_subject()
 
 
 def test_the_width():

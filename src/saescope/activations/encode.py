@@ -78,6 +78,8 @@ class Chunk:
     target: Float[Tensor, "n d_out"]
     x_hat: Float[Tensor, "n d_out"]
     code: Code
+    labels: Int[Tensor, "n family"] | None = None
+    """What each token is, family by family (`data/labels.py`): -1 = undecided, 0 = none, 1 + j = label j; None: not asked for."""
 
     @cached_property
     def counted_code(self) -> Code:
@@ -111,18 +113,20 @@ def encode_pass(
     reducers: Mapping[str, tuple[Dictionary, Sequence[Reducer]]],
     *,
     n_tokens: int | None = None,
+    labels: "Callable[[TokenBatch], Tensor] | None" = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Feed every dictionary's reducers with the same tokens; returns the number of counted tokens read.
 
-    Stops after the batch in which `n_tokens` is reached (sequences are never cut), or at the end of the text. Tokens whose
-    activation is not finite are left out. Raises: NonFiniteActivations if these are more than 0.1 %.
+    Stops after the batch in which `n_tokens` is reached (sequences are never cut), or at the end of the text. `labels` (a
+    `Labeller`) fills the chunks' labels. Tokens whose activation is not finite are left out.
+    Raises: NonFiniteActivations if these are more than 0.1 %.
     """
     done, guard = 0, NonFiniteGuard(str(at))
     for batch in batches:
         with torch.no_grad():
             x = lm.run(batch.tokens, mask=batch.mask, read=[at], stop_at=at).acts[at]
-            places = _places(batch, x.device)
+            places = _places(batch, labels(batch) if labels else None, x.device)
             x, places = _finite(x[places["mask"]].float(), places, guard)
             for dictionary, sinks in reducers.values():
                 for chunk in _chunks(dictionary, x, places):
@@ -136,11 +140,12 @@ def encode_pass(
     return done
 
 
-def _places(batch: "TokenBatch", device: torch.device) -> dict[str, Tensor]:
-    """Where the real positions of a batch stand, flat, on the model's device."""
+def _places(batch: "TokenBatch", labels_BPf: Tensor | None, device: torch.device) -> dict[str, Tensor]:
+    """Where the real positions of a batch stand and what they are, flat, on the model's device."""
     mask = batch.mask.to(device)
     rows, positions = mask.nonzero(as_tuple=True)
-    return {
+    labelled = {} if labels_BPf is None else {"labels": labels_BPf.to(device)[mask]}
+    return labelled | {
         "mask": mask,
         "tokens": batch.tokens.to(device)[mask],
         "doc_ids": batch.doc_ids.to(device)[mask],
@@ -175,4 +180,5 @@ def _chunks(dictionary: Dictionary, x: Float[Tensor, "n d_in"], places: dict[str
             target=x_part,
             x_hat=dictionary.decode(latents),
             code=Code.of(latents),
+            labels=places["labels"][part] if "labels" in places else None,
         )

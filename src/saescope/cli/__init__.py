@@ -13,6 +13,8 @@ VERBS = {
     "hooks": ("saescope.cli.hooks", "the hook points of a model, with their widths"),
     "train": ("saescope.cli.train", "train one SAE and save it"),
     "eval": ("saescope.cli.eval", "measure an SAE beside its control rows"),
+    "concepts": ("saescope.cli.concepts", "which labels of a text have a latent of their own, beside neurons and single tokens"),
+    "before-after": ("saescope.cli.before_after", "top texts of a neuron beside those of a feature, and how far each set converges"),
     "features": ("saescope.cli.features", "the feature database of an SAE: features build"),
     "show": ("saescope.cli.show", "one feature as a card in the terminal"),
 }
@@ -61,7 +63,7 @@ def usage() -> str:
         "       saescope VERB --help\n"
         "       saescope --version\n\n"
         f"verbs:\n{verbs}\n\n"
-        "start: saescope run MODEL --text FILE --at blocks.3.mlp_post"
+        "start: saescope run (the bundled model), or saescope run MODEL --text FILE --at blocks.3.mlp_post"
     )
 
 

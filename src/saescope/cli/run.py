@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
+from saescope.errors import ConfigError, did_you_mean
 from saescope.pipeline import RunConfig, run
 from saescope.pipeline.main_job import RunOutcome
+from saescope.recipes import RECIPES
 
 DESCRIPTION = """MODEL --text T --at HOOK: text -> activations -> SAE -> result -> features, by one command, into one run directory.
 
-The same command continues an unfinished run and says "done" for a finished one. MODEL may also be given as --model."""
+The same command continues an unfinished run and says "done" for a finished one. MODEL may also be given as --model.
+Without MODEL, or with "bundled", the model that comes with the package is read on babel at blocks.0.mlp_post.
+--recipe NAME, given first, is another job with options of its own (saescope run --recipe NAME --help)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +42,27 @@ class RunOptions(RunConfig):
 
 
 def main(argv: Sequence[str]) -> int:
+    if argv and argv[0].split("=")[0] == "--recipe":
+        return recipe(argv)
     options = parse(model_first(argv), RunOptions, prog="saescope run", description=DESCRIPTION)
     outcome = run(options.config, options.folder, replace=options.replace, resume=options.resume, reporter=Terminal())
     if options.json:
         print_json(outcome.result.to_json() if outcome.result else None)
     else:
         print_outcome(outcome, options.folder)
+    return 0
+
+
+def recipe(argv: Sequence[str]) -> int:
+    """`--recipe NAME OPTIONS`: another job than the main one, with options of its own. Raises: ConfigError for an unknown name."""
+    words = [*argv[0].split("=", 1), *argv[1:]]
+    if len(words) < 2 or words[1] not in RECIPES:
+        given = f"{words[1]!r} is no recipe.{did_you_mean(words[1], RECIPES)}" if len(words) > 1 else "--recipe needs a name."
+        listed = "; ".join(f"{name} ({line})" for name, (_, line) in RECIPES.items())
+        raise ConfigError(f"{given} Recipes: {listed}. See: saescope run --recipe NAME --help")
+    recipe = import_module(RECIPES[words[1]][0])
+    options = parse(words[2:], recipe.Options, prog=f"saescope run --recipe {words[1]}", description=recipe.DESCRIPTION)
+    print(recipe.run(options, Terminal()))
     return 0
 
 

@@ -41,11 +41,11 @@ class HeldOut:
     Raises: UnreadableText (no such path), NoTokens (no text in it), ConfigError if N is not between 1 and its documents.
     """
 
-    def __init__(self, given: str, *, column: str):
+    def __init__(self, given: str, *, column: str, piece: int | None = None):
         path, n = parse_holdout(given)
         keys: list[bytes] = []
         self.texts = LocalTexts(
-            f"the holdout {path}", find_files(path), column=column, limit=n, look=lambda _, text: keys.append(text_key(text))
+            f"the holdout {path}", find_files(path), column=column, limit=n, piece=piece, look=lambda _, text: keys.append(text_key(text))
         )
         if n is not None and len(self.texts) < n:
             raise ConfigError(

@@ -23,9 +23,17 @@ class LocalTexts:
     """
 
     def __init__(
-        self, name: str, paths: Sequence[Path], *, column: str, limit: int | None = None, look: Callable[[int, str], None] | None = None
+        self,
+        name: str,
+        paths: Sequence[Path],
+        *,
+        column: str,
+        limit: int | None = None,
+        piece: int | None = None,
+        look: Callable[[int, str], None] | None = None,
     ):
         self.n_empty = 0
+        self._piece = piece
         self._readers: list[Reader] = []
         starts, stops, owners = array("q"), array("q"), array("i")
         for number, start, stop, text in self._scan(paths, column, limit):
@@ -43,7 +51,7 @@ class LocalTexts:
     def _scan(self, paths: Sequence[Path], column: str, limit: int | None) -> Iterator[tuple[int, int, int, str]]:
         number = 0
         for path in paths:
-            reader = reader_of(path, column)
+            reader = reader_of(path, column, self._piece)
             self._readers.append(reader)
             for start, stop, text in reader.scan():
                 if not text.strip():
@@ -63,13 +71,24 @@ class LocalTexts:
     def __iter__(self) -> Iterator[tuple[int, str]]:
         return ((number, self[number]) for number in range(len(self)))
 
+    def path_of(self, number: int) -> Path:
+        """The file that a document is in."""
+        return self._readers[self._owners[number]].path
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were read, in order."""
+        return [reader.path for reader in self._readers]
+
     def sha256(self) -> str:
         """Digest of the contents of the files that were read, in their order; names and places do not matter."""
         return hashlib.sha256(" ".join(disk.sha256_of(reader.path) for reader in self._readers).encode()).hexdigest()
 
     def describe(self) -> str:
         """How many documents, and for a single one why it is only one."""
-        return f"{len(self):,} documents" if len(self) > 1 else f"one document (documents end at a line {BOUNDARY})"
+        if len(self) > 1:
+            return f"{len(self):,} documents"
+        return f"one document (documents end at a line {BOUNDARY}; --piece N cuts long ones after N bytes)"
 
 
 def find_files(given: str | Path) -> list[Path]:

@@ -18,6 +18,9 @@ from saescope.errors import ConfigError, NoTokens
 from saescope.shapes import Bool, Int, Tensor
 
 Ids = np.ndarray
+Columns = np.ndarray
+"""Token, document number and place of some positions: int64 [3, positions], or [3, batch, pos]."""
+_TOKENS, _DOCUMENTS, _PLACES = range(3)
 Packing = Literal["documents", "stream"]
 _ENCODE_DOCUMENTS = 256
 _ENCODE_CHARACTERS = 4_000_000
@@ -78,6 +81,8 @@ class TokenBatch:
     """True at real tokens, False at the padding on the right."""
     doc_ids: Int[Tensor, "batch pos"]
     """`Document.index` of each token's document, -1 at padding."""
+    places: Int[Tensor, "batch pos"]
+    """Number of each token among its own document's tokens, from 0; -1 at BOS and padding."""
     rows: Int[Tensor, " batch"]
     """Running number of each sequence in its stream, whatever batch it is in."""
     counted: Bool[Tensor, "batch pos"]
@@ -97,8 +102,8 @@ def pack(documents: Iterable[Document], tokenizer: Encoder, cfg: PackConfig, *, 
     lay, room = (_one_per_sequence, cfg.context - len(bos)) if cfg.packing == "documents" else (_joined, None)
     specials = np.array(sorted(tokenizer.special_ids), np.int64)
     any_counted = False
-    for tokens_BP, doc_ids_BP, rows_B in lay(_encoded(documents, tokenizer, bos, room), cfg, first_row):
-        batch = _flagged(tokens_BP, doc_ids_BP, rows_B, specials)
+    for columns_CBP, rows_B in lay(_encoded(documents, tokenizer, bos, room), cfg, first_row):
+        batch = _flagged(columns_CBP, rows_B, specials)
         any_counted = any_counted or bool(batch.counted.any())
         yield batch
     if not any_counted:
@@ -123,8 +128,8 @@ def choose_packing(corpus: Corpus, tokenizer: Encoder, context: int) -> Packing:
     return "stream" if dropped > _MOST_DROPPED * total else "documents"
 
 
-def _encoded(documents: Iterable[Document], tokenizer: Encoder, bos: list[int], room: int | None) -> Iterator[tuple[int, Ids]]:
-    """Number and tokens, BOS first, of each document that has any: all of them, or the first `room` after BOS.
+def _encoded(documents: Iterable[Document], tokenizer: Encoder, bos: list[int], room: int | None) -> Iterator[Columns]:
+    """Each document that has tokens, BOS first: all of them, or the first `room` after BOS.
 
     Many are encoded at once, because fast tokenizers work in parallel. Where only the first are wanted, only the beginning of a long
     text is encoded (a book takes seconds and gigabytes); all of it, if the beginning gave so few tokens that its end could matter.
@@ -135,7 +140,10 @@ def _encoded(documents: Iterable[Document], tokenizer: Encoder, bos: list[int], 
             if room is not None and len(text) < len(document.text) and len(ids) < 2 * room:
                 ids = tokenizer.encode_batch([document.text])[0]
             if ids:
-                yield document.index, np.array(bos + ids[:room], np.int64)
+                columns = np.full((3, len(bos) + len(ids[:room])), document.index, np.int64)
+                columns[_TOKENS] = bos + ids[:room]
+                columns[_PLACES] = np.arange(columns.shape[1]) - len(bos)
+                yield columns
 
 
 def _enough(room: int) -> int:
@@ -155,33 +163,31 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield group
 
 
-def _one_per_sequence(encoded: Iterator[tuple[int, Ids]], cfg: PackConfig, first_row: int) -> Iterator[tuple[Ids, Ids, Ids]]:
-    sequences = ((row, index, ids) for row, (index, ids) in enumerate(encoded, first_row))
+def _one_per_sequence(encoded: Iterator[Columns], cfg: PackConfig, first_row: int) -> Iterator[tuple[Columns, Ids]]:
+    sequences = enumerate(encoded, first_row)
     while window := list(islice(sequences, _WINDOW_BATCHES * cfg.batch_sequences)):
         first = window[0][0]
-        window.sort(key=lambda sequence: len(sequence[2]))
+        window.sort(key=lambda sequence: sequence[1].shape[1])
         batches = [window[i : i + cfg.batch_sequences] for i in range(0, len(window), cfg.batch_sequences)]
         for i in draws(0, "packing", first).permutation(len(batches)):
             yield _padded(batches[i])
 
 
-def _padded(batch: list[tuple[int, int, Ids]]) -> tuple[Ids, Ids, Ids]:
-    longest = max(len(ids) for _, _, ids in batch)
-    tokens_BP = np.zeros((len(batch), longest), np.int64)
-    doc_ids_BP = np.full((len(batch), longest), -1, np.int64)
-    for b, (_, index, ids) in enumerate(batch):
-        tokens_BP[b, : len(ids)] = ids
-        doc_ids_BP[b, : len(ids)] = index
-    return tokens_BP, doc_ids_BP, np.array([row for row, _, _ in batch], np.int64)
+def _padded(batch: list[tuple[int, Columns]]) -> tuple[Columns, Ids]:
+    longest = max(columns.shape[1] for _, columns in batch)
+    columns_CBP = np.full((3, len(batch), longest), -1, np.int64)
+    columns_CBP[_TOKENS] = 0
+    for b, (_, columns) in enumerate(batch):
+        columns_CBP[:, b, : columns.shape[1]] = columns
+    return columns_CBP, np.array([row for row, _ in batch], np.int64)
 
 
-def _joined(encoded: Iterator[tuple[int, Ids]], cfg: PackConfig, first_row: int) -> Iterator[tuple[Ids, Ids, Ids]]:
+def _joined(encoded: Iterator[Columns], cfg: PackConfig, first_row: int) -> Iterator[tuple[Columns, Ids]]:
     row, n_tokens = first_row, 0
-    for tokens_N, doc_ids_N in _blocks(encoded, cfg.context * cfg.batch_sequences):
-        n_tokens = len(tokens_N)
+    for columns_CN in _blocks(encoded, cfg.context * cfg.batch_sequences):
+        n_tokens = columns_CN.shape[1]
         if B := n_tokens // cfg.context:
-            whole = B * cfg.context
-            yield tokens_N[:whole].reshape(B, cfg.context), doc_ids_N[:whole].reshape(B, cfg.context), np.arange(row, row + B)
+            yield columns_CN[:, : B * cfg.context].reshape(3, B, cfg.context), np.arange(row, row + B)
             row += B
     if row == first_row:
         raise NoTokens(
@@ -190,26 +196,24 @@ def _joined(encoded: Iterator[tuple[int, Ids]], cfg: PackConfig, first_row: int)
         )
 
 
-def _blocks(encoded: Iterator[tuple[int, Ids]], size: int) -> Iterator[tuple[Ids, Ids]]:
-    """The joined tokens and their documents' numbers, `size` at a time; the last block is what is left."""
-    tokens: list[Ids] = []
-    doc_ids: list[Ids] = []
+def _blocks(encoded: Iterator[Columns], size: int) -> Iterator[Columns]:
+    """The joined documents, `size` positions at a time; the last block is what is left."""
+    pieces: list[Columns] = []
     waiting = 0
-    for index, ids in encoded:
-        tokens.append(ids)
-        doc_ids.append(np.full(len(ids), index, np.int64))
-        waiting += len(ids)
+    for columns in encoded:
+        pieces.append(columns)
+        waiting += columns.shape[1]
         if waiting >= size:
-            tokens_N, doc_ids_N, whole = np.concatenate(tokens), np.concatenate(doc_ids), waiting - waiting % size
+            columns_CN, whole = np.concatenate(pieces, axis=1), waiting - waiting % size
             for i in range(0, whole, size):
-                yield tokens_N[i : i + size], doc_ids_N[i : i + size]
-            # copied, so that the blocks can be freed
-            tokens, doc_ids, waiting = [tokens_N[whole:].copy()], [doc_ids_N[whole:].copy()], waiting - whole
+                yield columns_CN[:, i : i + size]
+            pieces, waiting = [columns_CN[:, whole:].copy()], waiting - whole  # copied, so that the block can be freed
     if waiting:
-        yield np.concatenate(tokens), np.concatenate(doc_ids)
+        yield np.concatenate(pieces, axis=1)
 
 
-def _flagged(tokens_BP: Ids, doc_ids_BP: Ids, rows_B: Ids, specials: Ids) -> TokenBatch:
+def _flagged(columns_CBP: Columns, rows_B: Ids, specials: Ids) -> TokenBatch:
+    tokens_BP, doc_ids_BP, places_BP = (np.ascontiguousarray(column) for column in columns_CBP)
     real_BP = doc_ids_BP >= 0
     plain_BP = real_BP & ~np.isin(tokens_BP, specials)
     counted_BP = plain_BP.copy()
@@ -220,6 +224,7 @@ def _flagged(tokens_BP: Ids, doc_ids_BP: Ids, rows_B: Ids, specials: Ids) -> Tok
         tokens=torch.from_numpy(tokens_BP),
         mask=torch.from_numpy(real_BP),
         doc_ids=torch.from_numpy(doc_ids_BP),
+        places=torch.from_numpy(places_BP),
         rows=torch.from_numpy(rows_B),
         counted=torch.from_numpy(counted_BP),
         predicts=torch.from_numpy(counted_BP & next_BP),

@@ -33,24 +33,25 @@ class Reader(Protocol):
     def read(self, start: int, stop: int) -> str: ...
 
 
-def reader_of(path: Path, column: str) -> Reader:
-    """The reader that the file's suffix asks for; a suffix we do not know is read as plain text."""
+def reader_of(path: Path, column: str, piece: int | None = None) -> Reader:
+    """The reader that the file's suffix asks for; a suffix we do not know is read as plain text, cut into pieces where asked."""
     suffix = path.suffix.lower()
     if suffix in JSONL_SUFFIXES:
         return JsonlReader(path, column)
     if suffix in PARQUET_SUFFIXES:
         return ParquetReader(path, column)
-    return TextReader(path)
+    return TextReader(path, piece)
 
 
 class TextReader:
     """Plain text. Documents lie between lines that are `<|endoftext|>` and nothing else; without such a line the file is one document.
 
     Blank lines at a document's two ends belong to the boundary and are dropped; CRLF becomes LF, as in Python's own text files.
+    `piece`: a document also ends at the first line end after so many bytes (books and logs, of which a part is to be held out).
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, piece: int | None = None):
+        self.path, self.piece = path, piece
 
     def scan(self) -> Iterator[tuple[int, int, str]]:
         boundary = BOUNDARY.encode()
@@ -67,6 +68,9 @@ class TextReader:
                 else:
                     lines.append(line)
                 stop += len(line)
+                if self.piece and stop - start >= self.piece:
+                    yield start, stop, self._decode(b"".join(lines), start)
+                    lines, start, ended = [], stop, True
         if not (ended or stop == 0):  # nothing after the last boundary is no document, not an empty one
             yield start, stop, self._decode(b"".join(lines), start)
 

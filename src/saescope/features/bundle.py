@@ -7,6 +7,7 @@ tokens-0-<sha12>.safetensors       the corpus read, once: ids U16/U32 and doc U3
 vocab-0-<sha12>.parquet            VOCAB
 pairs-0-<sha12>.parquet            top 16 partners per (kind, a): PAIRS
 tokens_fired-0-<sha12>.parquet     top 32 tokens per feature: TOKENS_FIRED
+concepts/                          best labels, an artifact of its own that may be added later: `concepts.py`
 """
 
 from collections.abc import Mapping

@@ -12,6 +12,7 @@ from saescope.features.window import Window
 from saescope.render import view_models as vm
 
 if TYPE_CHECKING:
+    from saescope.features.concepts import Concept
     from saescope.features.store import FeatureStore
 
 _PAIR_TITLES = {"decoder": "decoder cosine", "coactive": "fires together (phi)", "encoder": "encoder cosine"}
@@ -79,6 +80,11 @@ class Feature:
         rows = self.store.rows("tokens_fired", "token, n", "feature", self.feature)
         return tuple(vm.TokenValue(self.store.display(token), n / self.n_active, token) for token, n in rows)
 
+    @cached_property
+    def concept(self) -> "Concept | None":
+        """The label it is best at; None where the bundle has no labels, or too few tokens were read to say."""
+        return self.store.concept(self.feature)
+
     def neighbours(self, kind: str) -> list[tuple[int, float]]:
         """(feature, value) of the nearest by "decoder" or "encoder" cosine, or of its "coactive" partners by phi."""
         value = "corr" if kind == "coactive" else "cos"
@@ -106,6 +112,7 @@ class Feature:
             token_entropy=self.token_entropy,
             neurons=self._neurons(),
             neighbours=self._neighbour_groups(),
+            concept=self.concept.view(self.store.concept_provenance) if self.concept else None,
             groups=self._groups(context),
             origin=self.store.origin,
         )

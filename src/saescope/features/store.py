@@ -11,12 +11,14 @@ import numpy as np
 from saescope.draws import draws
 from saescope.errors import ConfigError, CorruptArtifact, did_you_mean
 from saescope.features import bundle
+from saescope.features.concepts import CONCEPTS, Concept, concept_file
 from saescope.features.example_files import ExampleFiles
 from saescope.features.examples import KINDS
 from saescope.features.feature import Feature
 from saescope.features.window import Window
 from saescope.features.windows import REACH
 from saescope.files import Manifest, read_manifest, reading, verified
+from saescope.render.numbers import share
 from saescope.render.token_row import mark
 from saescope.render.view_models import ExampleKind, FeatureRow, flag_names, octaves
 
@@ -34,22 +36,25 @@ class FeatureStore:
     One read-only DuckDB connection that can reach no file but the bundle's; a cursor per query, so threads may share a store.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, paths: dict[str, Path]):
+    def __init__(self, folder: Path, manifest: Manifest, paths: dict[str, Path], concepts: tuple[Manifest, Path] | None = None):
         import duckdb
         from safetensors import SafetensorError
 
         self.folder, self.manifest, self.provenance = folder, manifest, manifest.provenance
+        self.concept_provenance: dict[str, Any] = concepts[0].provenance if concepts else {}
+        """The text that best labels come from; empty where the bundle has none."""
+        tables = {table: paths[table] for table in TABLES} | ({"concepts": concepts[1]} if concepts else {})
         self._connection = duckdb.connect()
         try:
-            for table in TABLES:
-                name = str(paths[table]).replace("'", "''")
+            for table, path in tables.items():
+                name = str(path).replace("'", "''")
                 self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{name}')")
             with reading(folder, "feature bundle"):
                 self._examples = ExampleFiles(paths["examples"], paths["tokens"], int(manifest.state["row_width"]))
                 int(manifest.state["n_features"]), int(manifest.state["n_tokens"]), str(self.origin)  # there, and what they should be
         except (duckdb.Error, SafetensorError) as error:
             raise CorruptArtifact(f"a file of the feature bundle in {folder} cannot be read ({error}). Build it again.") from error
-        folders = "[" + ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {paths[table].parent for table in TABLES}) + "]"
+        folders = "[" + ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {path.parent for path in tables.values()}) + "]"
         for setting in (f"allowed_directories={folders}", "autoload_known_extensions=false", "autoinstall_known_extensions=false",
                         "enable_external_access=false", "lock_configuration=true"):  # fmt: skip
             self._connection.execute(f"SET {setting}")
@@ -63,7 +68,8 @@ class FeatureStore:
         folder = Path(folder)
         manifest = read_manifest(folder, bundle.SCHEMA, bundle.VERSION)
         names = {kind: manifest.file(f"{kind}-0") for kind in (*TABLES, "examples", "tokens")}
-        return cls(folder, manifest, {kind: verified(folder, manifest, name, verify=verify).resolve() for kind, name in names.items()})
+        paths = {kind: verified(folder, manifest, name, verify=verify).resolve() for kind, name in names.items()}
+        return cls(folder, manifest, paths, concept_file(folder, manifest.provenance["sae_sha256"], verify=verify))
 
     def __len__(self) -> int:
         return int(self.manifest.state["n_features"])
@@ -107,7 +113,7 @@ class FeatureStore:
 
     def table_rows(self) -> tuple[FeatureRow, ...]:
         """One line per feature for a page's table."""
-        columns = self.table(["feature", "density", "max_act", "mass_share", "hist_log", "logit_top", "flags"])
+        columns, labels = self.table(["feature", "density", "max_act", "mass_share", "hist_log", "logit_top", "flags"]), self._labels()
         return tuple(
             FeatureRow(
                 id=i,
@@ -118,6 +124,7 @@ class FeatureStore:
                 top_logits=tuple(self.display(token) for token in (logits or ())[:3]),
                 sparkline=octaves(tuple(hist)),
                 flags=flag_names(flags),
+                label=labels.get(i, ""),
             )
             for i, density, max_act, mass, hist, logits, flags in zip(*columns.values(), strict=True)
         )
@@ -160,6 +167,13 @@ class FeatureStore:
         reach = max(0, min(context, REACH))
         return [self._examples.window(found, j, self._max_act[i], reach, *self._vocabulary) for j in range(len(found["at"]))]
 
+    def concept(self, i: int) -> Concept | None:
+        """The label that feature i is best at; None where it has none. Raises: ConfigError."""
+        i = self._checked(i)
+        found = self.rows("concepts", ", ".join(CONCEPTS), "feature", i) if self.concept_provenance else []
+        columns = dict(zip(CONCEPTS, found[0], strict=True)) if found else {}
+        return Concept(**columns) if columns.get("label") is not None else None
+
     def top_token(self, i: int) -> str:
         """Display of the token a feature fires on most; "" for one that never fires."""
         token = self._top_token[self._checked(i)]
@@ -176,6 +190,13 @@ class FeatureStore:
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple]:
         return self._connection.cursor().execute(sql, values).fetchall()
+
+    def _labels(self) -> dict[int, str]:
+        """Best label and its precision of every feature that has one."""
+        if not self.concept_provenance:
+            return {}
+        rows = self._query("SELECT feature, label, precision FROM concepts WHERE label IS NOT NULL")
+        return {i: f"{label} ({share(precision)})" for i, label, precision in rows}
 
     def _checked(self, i: int) -> int:
         try:

@@ -12,6 +12,8 @@ import torch
 from saescope import errors
 
 HUB_TIMEOUT_SECONDS = 5
+BUNDLED = "bundled"
+"""Name of the model that comes with the package; a folder of that name here comes first, as it does before the Hub's names."""
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp64": "float64"}
 
 
@@ -34,6 +36,8 @@ def load(
     """
     precision, place = parse_dtype(dtype), parse_device(device)
     folder = Path(name_or_path).expanduser()
+    if name_or_path == BUNDLED and not folder.is_dir():
+        folder = Path(__file__).parent / BUNDLED
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if folder.is_dir():
         if revision is not None:

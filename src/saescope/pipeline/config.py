@@ -1,12 +1,13 @@
 """What a run is asked to do. The same fields are the flags of `saescope run`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from saescope.config import from_dict, to_dict
 from saescope.errors import ConfigError
+from saescope.models.loading import BUNDLED
 from saescope.training.config import TrainConfig
 
 FREE = ("device", "log_steps", "checkpoint_minutes", "checkpoint_steps")
@@ -19,8 +20,8 @@ OPEN = ("context", "packing", "d_sae", "expansion", "k", "l1", "lr", "dead_token
 class ModelConfig:
     """Which model, and how it is run."""
 
-    model: str
-    """Hub name or folder of a Hugging Face causal language model."""
+    model: str = BUNDLED
+    """Hub name or folder of a Hugging Face causal language model; "bundled" is the one that comes with the package."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     device: str = "auto"
@@ -35,14 +36,16 @@ class ModelConfig:
 class TextConfig:
     """Which text, and how it becomes sequences."""
 
-    text: str
-    """File (txt, jsonl, parquet), folder, or Hub data set."""
+    text: str = ""
+    """File (txt, jsonl, parquet), folder, Hub data set, or "babel", the labelled corpus, which is the bundled model's default."""
     column: str = "text"
     """Where the text is, in jsonl, parquet and data sets."""
     split: str = "train"
     """Split of a Hub data set."""
     documents: int | None = None
     """Use only the first so many documents."""
+    piece: int | None = None
+    """Cut the documents of txt files at the first line end after so many bytes: long files, of which a part is to be held out."""
     holdout: str | None = None
     """PATH[:N]: documents that never train, and that results are reported on. None: 5 % by hash of the document's number."""
     context: int | None = None
@@ -53,7 +56,7 @@ class TextConfig:
     """BOS before each document, if the tokenizer has one."""
 
     def __post_init__(self):
-        for name, least in (("documents", 1), ("context", 2)):
+        for name, least in (("documents", 1), ("piece", 1), ("context", 2)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise ConfigError(f"{name}={value} was asked for. It must be at least {least}: set --{name}.")
 
@@ -119,10 +122,10 @@ class ArrayConfig:
 class RunConfig:
     """The main job."""
 
-    model: ModelConfig
-    text: TextConfig
-    at: str
-    """Hook point: blocks.3.mlp_post. `saescope hooks MODEL` lists them."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    at: str = ""
+    """Hook point: blocks.3.mlp_post. `saescope hooks MODEL` lists them. The bundled model's default is blocks.0.mlp_post."""
     sae: SAEConfig = field(default_factory=SAEConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     cache: str = "auto"
@@ -131,6 +134,9 @@ class RunConfig:
     """Tokens in which a latent that never fires is reported as dead."""
     feature_tokens: int = 1_000_000
     """Tokens that the features are described by."""
+    label_tokens: int = 200_000
+    """Held-out tokens that the labels of features and the before-and-after card are chosen on, and as many that they are measured on;
+    0 leaves both out."""
     cards: int = 200
     """Features shown as cards on the page."""
 
@@ -140,8 +146,21 @@ class RunConfig:
                 raise ConfigError(f"{name}={getattr(self, name)} was asked for. It must be at least 1: set --{name.replace('_', '-')}.")
         if not self.cache:
             raise ConfigError("the cache is '', which names nothing. Expected auto, never, or a folder: set --cache.")
+        if self.label_tokens < 0:
+            raise ConfigError(f"label_tokens={self.label_tokens} was asked for. It must be at least 0: set --label-tokens.")
         if self.cards < 0:
             raise ConfigError(f"cards={self.cards} was asked for. It must be at least 0: set --cards.")
+
+    def with_subject(self) -> "RunConfig":
+        """This config with text and hook point: the bundled model has its own. Raises: ConfigError where another model lacks one."""
+        given = {"text": self.text.text, "at": self.at}
+        absent = [f"--{name}" for name, value in given.items() if not value]
+        if absent and self.model.model != BUNDLED:
+            raise ConfigError(
+                f"{' and '.join(absent)} must be given for {self.model.model}, such as --text stories.txt --at blocks.3.mlp_post "
+                f"(saescope hooks {self.model.model} lists the hook points). Only the bundled model has a text and a hook point of its own."
+            )
+        return replace(self, text=replace(self.text, text=given["text"] or "babel"), at=given["at"] or "blocks.0.mlp_post")
 
     def settled(self, had: Mapping[str, Any] | None) -> "RunConfig":
         """The resolved config of an earlier run of the same folder, if this one says nothing else; otherwise this config as it is."""

@@ -8,6 +8,8 @@ from saescope.config import to_dict
 from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import FREE, RunConfig
+from saescope.pipeline.labels_table import labels_table
+from saescope.pipeline.meaning import before_after_stage, concepts_stage, describe_folder
 from saescope.pipeline.outputs import refuse_occupied, refuse_unwritable
 from saescope.pipeline.page import run_page
 from saescope.pipeline.reporter import Reporter, Silent
@@ -54,6 +56,7 @@ def run(
     reporter = reporter or Silent()
     finished = TRAINED if until == "sae" else FINISHED
     earlier = RunFolder(out)
+    cfg = cfg.with_subject()
     cfg = cfg.settled(None if replace else earlier.read_config())
     earlier.refuse_foreign()
     if earlier.is_finished(finished) and not replace and earlier.read_config() == to_dict(cfg):  # without loading the model
@@ -72,7 +75,11 @@ def run(
             return RunOutcome(folder, folder.state, sae, None, None)
         result = eval_stage(folder, sae, subject, cfg, reporter)
         features = features_stage(folder, sae, subject, cfg, reporter)
-        write_run_page(folder.index, run_page(cfg, read_provenance(folder.sae), result, features))
+        features = concepts_stage(folder, sae, features, subject, cfg, reporter)
+        pair = before_after_stage(folder, sae, subject, cfg, reporter)
+        labels = labels_table(describe_folder(folder)) if features.concept_provenance else None
+        page = run_page(cfg, read_provenance(folder.sae), result, features, pair=pair, labels=labels)
+        write_run_page(folder.index, page)
         return RunOutcome(folder, folder.state, sae, result, features)
 
 

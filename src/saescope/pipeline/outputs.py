@@ -10,7 +10,7 @@ from saescope.run_folder import RunFolder
 
 _FILES = {
     "saescope.eval": r"result\.json|eval",
-    "saescope.features": r"manifest\.json|[a-z_]+-0-[0-9a-f]{12}\.(parquet|safetensors)|parts|labels|derived",
+    "saescope.features": r"manifest\.json|[a-z_]+-0-[0-9a-f]{12}\.(parquet|safetensors)|parts|labels|derived|concepts",
     "saescope.cache": r"manifest\.json|items|shards",
 }
 """By schema, what an artifact of it leaves in its folder."""

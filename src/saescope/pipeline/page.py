@@ -4,15 +4,26 @@ import shlex
 from typing import Any
 
 from saescope.config import to_dict
+from saescope.evals.before_after_result import BeforeAfter
 from saescope.evals.report import eval_table
 from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
+from saescope.pipeline.labels_table import named_latents
+from saescope.render.labels import LabelTable
 from saescope.render.view_models import Fact, RunPage
 
 
-def run_page(cfg: RunConfig, provenance: dict[str, Any], result: EvalResult, store: FeatureStore) -> RunPage:
-    """The page of one run: facts, result table, all features, and cards for some."""
+def run_page(
+    cfg: RunConfig,
+    provenance: dict[str, Any],
+    result: EvalResult,
+    store: FeatureStore,
+    *,
+    pair: BeforeAfter | None = None,
+    labels: LabelTable | None = None,
+) -> RunPage:
+    """The page of one run: facts, result table, before and after, labels, all features, and cards for some."""
     training = provenance["training"]
     at = cfg.at
     sae = f"{cfg.sae.sae}, {cfg.sae.d_sae:,} latents"
@@ -31,20 +42,24 @@ def run_page(cfg: RunConfig, provenance: dict[str, Any], result: EvalResult, sto
         Fact("Described by", f"{store.n_tokens:,} tokens", "of the training documents"),
         Fact("Seed", str(cfg.train.seed)),
     )
-    ids = store.choose_cards(cfg.cards)
+    named = named_latents(labels)[: cfg.cards]
+    ids = list(dict.fromkeys([*named, *store.choose_cards(cfg.cards)]))[: cfg.cards]
+    found = f"{len(named)} that stand for a label; the others are " if named else ""
     return RunPage(
         title=f"{provenance['model']} {at}",
         facts=facts,
         table=eval_table(result),
         features=store.table_rows(),
         cards=tuple(store[i].card() for i in ids),
-        cards_note=f"{len(ids)} of {len(store):,} features: half by share of mass, half stratified by density.",
+        cards_note=f"{len(ids)} of {len(store):,} features: {found}half by share of mass, half stratified by density.",
         warnings=tuple(result.warnings),
         provenance=(
             *(Fact(name, str(provenance[name])) for name in ("weights_sha256", "tokenizer_sha256", "corpus_sha256")),
             *(Fact(name, str(result.provenance[key])) for name, key in (("sae_sha256", "sae_sha256"), ("saescope", "version"))),
         ),
         command=command_line(cfg),
+        labels=labels,
+        before_after=pair.view() if pair else None,
     )
 
 

@@ -43,6 +43,7 @@ def open_corpus(cfg: TextConfig, *, holdout: str | None = None, holdout_column: 
         column=cfg.column,
         split=cfg.split,
         n_documents=cfg.documents,
+        piece=cfg.piece,
         holdout=holdout if holdout is not None else cfg.holdout,
         holdout_column=holdout_column,
     )

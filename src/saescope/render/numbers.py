@@ -39,9 +39,22 @@ def percent(share: float | None) -> str:
     return (f"{share * 100:.2g} %" if size >= 1e-3 else f"{share * 100:.0e} %".replace("e-0", "e-")).replace("-", "−")
 
 
+def share(value: float | None) -> str:
+    """A score between 0 and 1, or a little above, with two decimals: 0.98; a dash for None."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.2f}"
+
+
 def count(value: int | None) -> str:
     """1,234,567."""
     return NONE if value is None else f"{value:,}"
+
+
+def short(value: int) -> str:
+    """A count in at most four characters: 987 · 1.2k · 46k · 3.1M."""
+    for unit, size in (("M", 1_000_000), ("k", 1000)):
+        if value >= 0.9995 * size:
+            return f"{value / size:.1f}{unit}" if value < 9.95 * size else f"{value / size:.0f}{unit}"
+    return str(value)
 
 
 def signed(value: float | None) -> str:

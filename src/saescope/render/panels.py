@@ -25,6 +25,7 @@ def environment(*folders: Path) -> Environment:
     made.filters.update(
         number=numbers.number,
         percent=numbers.percent,
+        share=numbers.share,
         count=numbers.count,
         signed=numbers.signed,
         token=rows.token_html,
@@ -32,6 +33,7 @@ def environment(*folders: Path) -> Environment:
     )
     made.globals.update(
         activation_histogram=svg.activation_histogram,
+        concept_histogram=svg.concept_histogram,
         logit_histogram=svg.logit_histogram,
         position_histogram=svg.position_histogram,
         density_map=svg.density_map,

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
-from saescope.render.numbers import count, number, tick
-from saescope.render.view_models import ActivationHistogram, FeatureRow, LogitHistogram
+from saescope.render.numbers import count, number, percent, short, tick
+from saescope.render.view_models import ActivationHistogram, ConceptView, FeatureRow, LogitHistogram
 
 ORANGE, GREY, BLUE = "#e8590c", "#8a857b", "#3b7dd8"
+FEW = 10
+"""Tokens below which a share says little."""
 QUARTERS = 4
 """Bins per octave of `hist_log`."""
 
@@ -48,6 +50,34 @@ def logit_histogram(hist: LogitHistogram, *, width: int = 300, height: int = 58)
     ends = _text(0, height - 3, tick(hist.lo), "start") + _text(width, height - 3, tick(hist.hi), "end")
     title = f"Logit effects on {count(sum(hist.counts))} tokens, from {number(hist.lo)} to {number(hist.hi)}, log counts"
     return _svg(width, height, title, f'<path class="bar2" fill="{BLUE}" d="{bars}"/>{zero}{_base(width, plot)}{ends}')
+
+
+def concept_histogram(concept: ConceptView, *, width: int = 300, height: int = 110) -> Markup:
+    """What the active tokens of each interval are: from the floor up those with the label, above them the others; the rule is the
+    label's share of the text. Below each bar the number of its tokens; where these are fewer than ten the bar is pale."""
+    top, slot = 6, width / max(1, len(concept.intervals))
+    plot = height - 30 - top
+    bars: list[str] = []
+    said: list[str] = []
+    for i, interval in enumerate(concept.intervals):
+        x, share = i * slot, interval.share
+        bars.append(_text(x + slot / 2, top + plot + 12, short(interval.n), "middle"))
+        said.append(f"{percent(share)} of {count(interval.n)}")
+        if share is None:
+            continue
+        pale = ' fill-opacity="0.35"' if interval.n < FEW else ""
+        bars.append(_block("bar", ORANGE, x, top + plot * (1 - share), slot - 1, plot * share, pale))
+        bars.append(_block("bar2", BLUE, x, top, slot - 1, plot * (1 - share), f' fill-opacity="{0.15 if pale else 0.4}"'))
+    rule = ""
+    if concept.base is not None:
+        y = top + plot * (1 - concept.base)
+        rule = f'<path class="zero" stroke="{GREY}" stroke-dasharray="2 2" d="M0 {_n(y)}H{width}"/>'
+    ends = _text(0, height - 3, "weak", "start") + _text(width, height - 3, "strong", "end")
+    title = (
+        f"Share of active tokens that are {concept.name}, in {len(concept.intervals)} equal intervals of activation from weak to strong: "
+        f"{', '.join(said)} tokens. Share in the text: {percent(concept.base)}"
+    )
+    return _svg(width, height, title, f"{''.join(bars)}{rule}{_base(width, top + plot)}{ends}")
 
 
 def sparkline(octave_counts: Sequence[int], *, width: int = 64, height: int = 16) -> Markup:
@@ -120,6 +150,11 @@ def _bars(counts: Sequence[float], width: float, height: float) -> str:
             h = max(1.0, n / top * (height - 2))
             out.append(f"M{_n(i * slot)} {height}v-{_n(h)}h{_n(slot - gap)}v{_n(h)}z")
     return "".join(out)
+
+
+def _block(name: str, colour: str, x: float, y: float, width: float, height: float, more: str = "") -> str:
+    """A rectangle, left out where it has no height."""
+    return f'<path class="{name}" fill="{colour}"{more} d="M{_n(x)} {_n(y)}h{_n(width)}v{_n(height)}h-{_n(width)}z"/>' if height else ""
 
 
 def _svg(width: int, height: int, title: str, body: str) -> Markup:

@@ -10,11 +10,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from saescope.render.numbers import count, number, percent, signed, tick
+from saescope.render.numbers import count, number, percent, share, signed, tick
 from saescope.render.panels import KIND_NOTES, KIND_TITLES
 from saescope.render.rows import STEPS, readable, step
 from saescope.render.token_row import cells
-from saescope.render.view_models import ActivationHistogram, ExampleGroup, ExampleView, FeatureCard, TokenValue, octaves
+from saescope.render.view_models import ActivationHistogram, ConceptView, ExampleGroup, ExampleView, FeatureCard, TokenValue, octaves
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 CONTEXT = 12
@@ -27,6 +27,8 @@ _PALE_BLUE, _FULL_BLUE = (222, 235, 252), (59, 125, 216)
 def card_text(card: FeatureCard) -> RenderableType:
     """Statistics, histogram, logit effects and examples of one feature, for `rich.print`."""
     parts: list[RenderableType] = [_head(card), _statistics(card)]
+    if card.concept:
+        parts += [Text(), *_concept(card.concept)]
     if card.histogram and card.n_active:
         parts += [Text(), *_histogram(card.histogram)]
     lists = list(_lists(card))
@@ -61,6 +63,26 @@ def _statistics(card: FeatureCard) -> Text:
     if card.enc_dec_cos is not None:
         facts.append(("enc·dec", number(card.enc_dec_cos)))
     return Text("   ").join(Text.assemble((name, "dim"), " ", (value, "bold")) for name, value in facts)
+
+
+def _concept(concept: ConceptView) -> Iterator[Text]:
+    """The best label, and the share of active tokens that have it by activation, weak to strong, as blocks of 0 to 100 %."""
+    facts = (("precision", share(concept.precision)), ("recall", share(concept.recall)), ("purity", share(concept.purity)))
+    line = Text.assemble(("best label ", "dim"), (readable(concept.name), "bold dark_orange"))
+    for name, value in (*facts, ("base", percent(concept.base))):
+        line.append(f"  {name} ", style="dim").append(value, style="bold")
+    yield line
+    bars = "".join("·" if i.share is None else BLOCKS[max(1, round(8 * i.share))] for i in concept.intervals)
+    if bars:
+        ends = f" {percent(_end(concept, 0))} … {percent(_end(concept, -1))} of its active tokens, weak to strong"
+        yield Text.assemble((bars, "dark_orange"), (ends, "dim"))
+    yield Text(f"label chosen on S ({count(concept.n_select)} tokens), figures from R ({count(concept.n_report)})", style="dim")
+
+
+def _end(concept: ConceptView, place: int) -> float | None:
+    """Share in the weakest or strongest interval that has tokens."""
+    shares = [interval.share for interval in concept.intervals if interval.share is not None]
+    return shares[place] if shares else None
 
 
 def _histogram(hist: ActivationHistogram) -> Iterator[Text]:

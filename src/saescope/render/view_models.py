@@ -6,7 +6,11 @@ marked beforehand; token bytes are the tokenizer's exact bytes. Numbers that do 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from saescope.render.before_after import BeforeAfterView
+    from saescope.render.labels import LabelTable
 
 ExampleKind = Literal["top", "random", "stratum", "near_miss"]
 Status = Literal["ok", "skipped", "missing", "error"]
@@ -119,6 +123,41 @@ class ExampleGroup:
     share: float | None = None
 
 
+@dataclass(frozen=True)
+class ConceptInterval:
+    """Active tokens of one interval of activation: the share of them that has the label (None: there are none), and their number."""
+
+    share: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptView:
+    """The label a feature is best at, of a text whose labels are known. Chosen on its selection part S, measured on its report part R."""
+
+    family: str
+    label: str
+    precision: float | None
+    """Share of its active tokens that have the label."""
+    recall: float | None
+    """Share of the label's tokens on which it is on."""
+    purity: float | None
+    """Mean over the intervals of (share - base) / (1 - base), clipped to [0, 1]; None: too few tokens."""
+    base: float | None
+    """Share of the label in the text."""
+    intervals: tuple[ConceptInterval, ...] = ()
+    """11 equal intervals of (0, max], weakest first."""
+    corpus: str = ""
+    n_select: int = 0
+    """Tokens of S and ..."""
+    n_report: int = 0
+    """... of R that were read."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}: {self.label}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureCard:
     """All that a card shows of one feature. Columns are those of the feature bundle; None and () are left out of the card."""
@@ -150,6 +189,7 @@ class FeatureCard:
     neuron_word: str = "neurons"
     """"neurons" at mlp_post, "coordinates" elsewhere."""
     neighbours: tuple[NeighbourGroup, ...] = ()
+    concept: ConceptView | None = None
     groups: tuple[ExampleGroup, ...] = ()
     origin: str = ""
     """One line: model, hook point, SAE; shown by cards that stand alone."""
@@ -249,3 +289,6 @@ class RunPage:
     """Hashes and versions, at the foot."""
     command: str = ""
     """The command that makes this run again."""
+    labels: "LabelTable | None" = None
+    before_after: "BeforeAfterView | None" = None
+    """None where the text has too few documents to compare."""

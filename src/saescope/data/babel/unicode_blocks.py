@@ -1,0 +1,86 @@
+"""The script of a character: letters and combining marks, by their places in Unicode."""
+
+import numpy as np
+
+from saescope.data.babel.families import SCRIPTS
+
+SCRIPT_BLOCKS: dict[str, tuple[tuple[int, int], ...]] = {
+    # Combining accents (0300..036f) belong to no script alone; they stand on Latin letters most of the time.
+    "latin": (
+        (0x41, 0x5A),
+        (0x61, 0x7A),
+        (0xAA, 0xAA),
+        (0xBA, 0xBA),
+        (0xC0, 0xD6),
+        (0xD8, 0xF6),
+        (0xF8, 0x2AF),
+        (0x300, 0x36F),
+        (0x1E00, 0x1EFF),
+        (0xFB00, 0xFB06),
+        (0xFF21, 0xFF3A),
+        (0xFF41, 0xFF5A),
+    ),
+    "arabic": (
+        (0x610, 0x61A),
+        (0x620, 0x65F),
+        (0x66E, 0x6D3),
+        (0x6D5, 0x6DC),
+        (0x6DF, 0x6E8),
+        (0x6EA, 0x6EF),
+        (0x6FA, 0x6FC),
+        (0x6FF, 0x6FF),
+        (0x750, 0x77F),
+        (0x870, 0x887),
+        (0x889, 0x88E),
+        (0x897, 0x8E1),
+        (0x8E3, 0x8FF),
+        (0xFB50, 0xFBB1),
+        (0xFBD3, 0xFD3D),
+        (0xFD50, 0xFD8F),
+        (0xFD92, 0xFDC7),
+        (0xFDF0, 0xFDFB),
+        (0xFE70, 0xFEFC),
+    ),
+    "hebrew": (
+        (0x591, 0x5BD),
+        (0x5BF, 0x5BF),
+        (0x5C1, 0x5C2),
+        (0x5C4, 0x5C5),
+        (0x5C7, 0x5C7),
+        (0x5D0, 0x5F2),
+        (0xFB1D, 0xFB28),
+        (0xFB2A, 0xFB4F),
+    ),
+    "hangul": ((0x1100, 0x11FF), (0x3131, 0x318E), (0xA960, 0xA97C), (0xAC00, 0xD7A3), (0xD7B0, 0xD7FB)),
+    "cyrillic": ((0x400, 0x481), (0x483, 0x52F), (0x1C80, 0x1C8A), (0x2DE0, 0x2DFF), (0xA640, 0xA672), (0xA674, 0xA67D), (0xA67F, 0xA69F)),
+    "greek": (
+        (0x370, 0x374),
+        (0x376, 0x37D),
+        (0x37F, 0x37F),
+        (0x386, 0x386),
+        (0x388, 0x3F5),
+        (0x3F7, 0x3FF),
+        (0x1F00, 0x1FBC),
+        (0x1FBE, 0x1FBE),
+        (0x1FC2, 0x1FCC),
+        (0x1FD0, 0x1FDB),
+        (0x1FE0, 0x1FEC),
+        (0x1FF2, 0x1FFC),
+    ),
+    "han": ((0x3005, 0x3006), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAD9), (0x20000, 0x323AF)),
+    "devanagari": ((0x900, 0x963), (0x971, 0x97F), (0xA8E0, 0xA8F7), (0xA8FB, 0xA8FB), (0xA8FD, 0xA8FF)),
+    "thai": ((0xE01, 0xE3A), (0xE40, 0xE4E)),
+}  # fmt: skip
+"""Letters and marks of each script: first and last code point, both included."""
+
+_SORTED = sorted((first, last, 1 + SCRIPTS.index(script)) for script, blocks in SCRIPT_BLOCKS.items() for first, last in blocks)
+_FIRST = np.array([first for first, _, _ in _SORTED])
+_LAST = np.array([last for _, last, _ in _SORTED])
+_SCRIPT = np.array([script for _, _, script in _SORTED], dtype=np.int8)
+
+
+def script_of(codepoints: np.ndarray) -> np.ndarray:
+    """int8, the shape of `codepoints`: 1 + place in `families.SCRIPTS`; 0 for digits, punctuation, spaces and other scripts."""
+    block = np.maximum(np.searchsorted(_FIRST, codepoints, side="right") - 1, 0)
+    inside = (codepoints >= _FIRST[block]) & (codepoints <= _LAST[block])
+    return np.where(inside, _SCRIPT[block], np.int8(0))
