@@ -38,7 +38,7 @@ $(DOCS): $(READY)
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/saescope run --out runs/demo
+	$(BIN)/saescope run
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not heavy"

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from saescope.models.hook_point import HookPoint
     from saescope.models.language_model import LanguageModel
 
-LATENT_BUDGET = 2**23
-"""Largest number of dense latents held at once (32 MiB in float32): it sets the rows of a chunk."""
+LATENT_BUDGET = 2**22
+"""Largest number of dense latents held at once (16 MiB in float32): it sets the rows of a chunk. Blocks of 32 MiB and more are
+given back to the system when they are freed, and mapped and zeroed anew for the next chunk."""
 
 
 class Dictionary(Protocol):

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from saescope.config import partial, read_config
@@ -22,11 +22,19 @@ C = TypeVar("C")
 Tick = Callable[..., None]
 
 
-def parse(argv: Sequence[str], cls: type[C], *, prog: str, description: str = "", positional: Sequence[str] = ()) -> C:
+def parse(
+    argv: Sequence[str],
+    cls: type[C],
+    *,
+    prog: str,
+    description: str = "",
+    positional: Sequence[str] = (),
+    usual: Mapping[str, Any] | None = None,
+) -> C:
     """The config that flags describe: a flag per field, those named in `positional` without one.
 
-    `--config FILE` (JSON or TOML) sets fields; flags override it. Whole numbers may be written 6e6 or 1_000. The string under a
-    field is its help. `--help` prints and exits with 0.
+    `--config FILE` (JSON or TOML) sets fields, without it `usual` does; flags override both. Whole numbers may be written 6e6 or
+    1_000. The string under a field is its help. `--help` prints and exits with 0.
 
     Raises: ConfigError for an unknown flag (nearest flags), a value of another type, a required flag left out.
     """
@@ -34,7 +42,8 @@ def parse(argv: Sequence[str], cls: type[C], *, prog: str, description: str = ""
 
     argv, file = _take_config(list(argv))
     form = _with_positionals(cls, positional)
-    default = partial(form, read_config(file), absent=tyro.MISSING) if file is not None else tyro.MISSING_NONPROP
+    below = read_config(file) if file is not None else usual
+    default = partial(form, below, absent=tyro.MISSING) if below is not None else tyro.MISSING_NONPROP
     options: dict[str, Any] = {
         "prog": prog,
         "description": description + "\n\n--config FILE reads these options from a JSON or TOML file; flags override it.",

@@ -9,13 +9,17 @@ from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
 from saescope.errors import ConfigError, did_you_mean
 from saescope.pipeline import RunConfig, run
+from saescope.pipeline.labels_table import labels_table, named_latents
 from saescope.pipeline.main_job import RunOutcome
+from saescope.pipeline.meaning import describe_folder
 from saescope.recipes import RECIPES
 
+DEMO = {"sae": {"k": 16}, "train": {"tokens": 2_000_000}, "feature_tokens": 400_000, "label_tokens": 150_000, "out": "runs/demo"}
+"""Of the run without MODEL: enough to see the idea in a few minutes on two cores."""
 DESCRIPTION = """MODEL --text T --at HOOK: text -> activations -> SAE -> result -> features, by one command, into one run directory.
 
 The same command continues an unfinished run and says "done" for a finished one. MODEL may also be given as --model.
-Without MODEL, or with "bundled", the model that comes with the package is read on babel at blocks.0.mlp_post.
+Without MODEL it is the demo: the model that comes with the package ("bundled") on babel at blocks.0.mlp_post, in some minutes.
 --recipe NAME, given first, is another job with options of its own (saescope run --recipe NAME --help)."""
 
 
@@ -38,13 +42,15 @@ class RunOptions(RunConfig):
 
     @property
     def folder(self) -> Path:
-        return self.out or Path("runs") / f"{Path(self.model.model).name}-{self.at}-{self.sae.sae}"
+        return self.out or Path("runs") / f"{Path(self.model.model).name}-{self.config.with_subject().at}-{self.sae.sae}"
 
 
 def main(argv: Sequence[str]) -> int:
     if argv and argv[0].split("=")[0] == "--recipe":
         return recipe(argv)
-    options = parse(model_first(argv), RunOptions, prog="saescope run", description=DESCRIPTION)
+    options = parse(
+        model_first(argv), RunOptions, prog="saescope run", description=DESCRIPTION, usual=None if _names_a_model(argv) else DEMO
+    )
     outcome = run(options.config, options.folder, replace=options.replace, resume=options.resume, reporter=Terminal())
     if options.json:
         print_json(outcome.result.to_json() if outcome.result else None)
@@ -66,6 +72,10 @@ def recipe(argv: Sequence[str]) -> int:
     return 0
 
 
+def _names_a_model(argv: Sequence[str]) -> bool:
+    return bool(argv) and (not argv[0].startswith("-") or any(word.split("=")[0] in ("--model", "--config") for word in argv))
+
+
 def model_first(argv: Sequence[str]) -> list[str]:
     """`MODEL --flags` as `--model MODEL --flags`."""
     return ["--model", *argv] if argv and not argv[0].startswith("-") else list(argv)
@@ -81,6 +91,10 @@ def print_outcome(outcome: RunOutcome, folder: Path) -> None:
     if outcome.state == "done":
         out.print(f"done: {folder} is finished (--replace starts anew)")
     out.print(summary(outcome.result))
-    best = outcome.features.choose_cards(1)
-    out.print(f"page      {folder / 'index.html'}")
-    out.print(f"a feature saescope show {folder} {best[0] if best else 0}")
+    labels = labels_table(describe_folder(outcome.folder)) if outcome.features.concept_provenance else None
+    best = [*named_latents(labels), *outcome.features.choose_cards(1), 0][0]
+    out.print(f"page         {folder / 'index.html'}")
+    out.print(f"a feature    saescope show {folder} {best}")
+    if labels is not None:
+        out.print(f"a label      saescope concepts {folder} --label {labels.rows[0].label}")
+    out.print(f"before after saescope before-after {folder}")

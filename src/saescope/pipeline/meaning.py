@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from saescope.activations.encode import Dictionary
 from saescope.config import to_dict
 from saescope.errors import ConfigError, CorruptArtifact, NewerSchema, NotAnArtifact, NoTokens
 from saescope.evals.before_after import BeforeAfterConfig, before_after
@@ -29,7 +30,7 @@ def concepts_stage(run: RunFolder, sae: SAE, store: FeatureStore, subject: Subje
     said = store.concept_provenance
     if said.get("config") == to_dict(wanted) and said.get("corpus_sha256") == subject.corpus.sha256:
         return store
-    rows = {"sae": sae, "neurons": neuron_row(subject.lm, subject.at, subject.corpus, subject.pack)}
+    rows: dict[str, Dictionary] = {"sae": sae, "neurons": neuron_row(subject.lm, subject.at, subject.corpus, subject.pack)}
     with Parts(reporter, "labels of the text") as progress:
         report = concepts(rows, subject.lm, subject.at, subject.corpus, wanted, pack=subject.pack, progress=progress)
     folder = describe_folder(run)

@@ -43,7 +43,7 @@ class ModelRecipe:
 
     text: str = "babel"
     """babel, babel:SEED, or a folder or file of text."""
-    tokens: int = 16_000_000
+    tokens: int = 20_000_000
     """Tokens to train on. A folder is read whole, several times if it has fewer."""
     vocab: int = 4096
     """Ids of the tokenizer."""
@@ -53,7 +53,7 @@ class ModelRecipe:
     """Learning rate at its highest."""
     batch_tokens: int = LMTrainConfig.batch_tokens
     """Tokens per step."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the products while training; bfloat16 is faster where the processor knows it."""
     seed: int = 0
     """Of the initial weights, the order of the text and the samples."""

@@ -7,6 +7,8 @@ from saescope.shapes import Float, Tensor
 
 def topk(pre_acts: Float[Tensor, "*n d_sae"], k: int) -> Float[Tensor, "*n d_sae"]:
     """relu of the k largest entries of each row, zero elsewhere: L0 is at most k, less where fewer are positive."""
+    if k >= pre_acts.shape[-1]:  # every entry is kept: AuxK over a few dead latents, at each step
+        return pre_acts.relu()
     kept = pre_acts.topk(k, dim=-1, sorted=False)
     return torch.zeros_like(pre_acts).scatter(-1, kept.indices, kept.values.relu())
 
