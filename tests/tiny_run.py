@@ -13,7 +13,7 @@ from saescope.training.config import TrainConfig
 AT = "blocks.1.mlp_post"
 WIDTH = 32
 TRAIN = {"tokens": 4096, "batch_tokens": 128, "checkpoint_steps": 10, "log_steps": 8}
-REST = {"silent_tokens": 1000, "feature_tokens": 1000, "label_tokens": 300, "cards": 2}
+REST = {"silent_tokens": 1000, "feature_tokens": 1000, "label_tokens": 0, "cards": 2}
 FLAGS = ["--at", AT, "--d-sae", "64", "--k", "4"]
 FLAGS += [word for name, value in (TRAIN | REST).items() for word in (f"--{name.replace('_', '-')}", str(value))]
 WORDS = ["the", "cat", "and", "the", "dog", "ran", "on", "and", "on", "in", "the", "rain", "then", "a", "bird", "sang", "another", "song"]

@@ -83,7 +83,7 @@ TABLE = [
     (f"{RUN} --tokens many", "ConfigError", "--tokens: 'many' is not a whole number. saescope run --help"),
     (f"{RUN} --lr nan", "ConfigError", "--lr: 'nan' is not a finite number."),
     (f"{RUN} --lr inf", "ConfigError", "--lr: 'inf' is not a finite number."),
-    ("run tiny-llama --text stories.txt", "ConfigError", "Missing --at saescope run --help"),
+    ("run tiny-llama --text stories.txt", "ConfigError", "--at must be given for tiny-llama saescope hooks tiny-llama"),
     ("run --config options.json --out out", "ConfigError", "texts is not a field Did you mean 'text'"),
     ("run --config absent.json --out out", "ConfigError", "absent.json cannot be read --config"),
     (f"{RUN} --resume --replace", "ConfigError", "--replace --resume exclude each other. Give one"),

@@ -27,7 +27,7 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def babel_run(model, tmp_path_factory):
-    cfg = tiny_run.config(model, "babel", text={"context": 64}, label_tokens=30_000)
+    cfg = tiny_run.config(model, "babel", text={"context": 32}, label_tokens=45_000)
     folder = tmp_path_factory.mktemp("babel") / "run"
     outcome = run(cfg, folder)
     return cfg, folder, outcome
@@ -39,7 +39,7 @@ def test_features_are_named_by_labels_of_the_text(babel_run):
     named = [store[i].concept for i in store.alive() if store[i].concept is not None]
     assert named, "no feature has a label"
     assert {concept.family for concept in named} <= set(FAMILIES)
-    assert store.concept_provenance["n_tokens_report"] >= 30_000
+    assert store.concept_provenance["n_tokens_report"] >= 43_000
     report = json.loads((folder / "features/concepts/result.json").read_text())
     assert set(report["rows"]) == {"sae", "neurons"}
     assert {"arabic", "dna", "sea"} <= {label["label"] for label in report["labels"]}
@@ -65,14 +65,14 @@ def test_they_are_made_once(babel_run):
 
 def test_text_that_tells_nothing_has_no_labels(model, stories, tmp_path):
     heard = Heard()
-    outcome = run(tiny_run.config(model, stories), tmp_path / "run", reporter=heard)
+    outcome = run(tiny_run.config(model, stories, label_tokens=300), tmp_path / "run", reporter=heard)
     assert not outcome.features.concept_provenance
     assert any(sentence.startswith("no before and after: ") for sentence in heard.said)  # ten report documents are too few
 
 
 def test_label_tokens_0_leaves_both_out(model, tmp_path):
     heard = Heard()
-    run(tiny_run.config(model, "babel", text={"context": 64}, label_tokens=0), tmp_path / "run", reporter=heard)
+    run(tiny_run.config(model, "babel", text={"context": 32}, label_tokens=0), tmp_path / "run", reporter=heard)
     assert not (tmp_path / "run/features/concepts").exists()
     assert not (tmp_path / "run/eval/before-after").exists()
     assert not heard.said

@@ -14,7 +14,10 @@ from saescope.pipeline.main_job import RunOutcome
 from saescope.pipeline.meaning import describe_folder
 from saescope.recipes import RECIPES
 
-DEMO = {"sae": {"k": 16}, "train": {"tokens": 2_000_000}, "feature_tokens": 400_000, "label_tokens": 150_000, "out": "runs/demo"}
+DEMO = {
+    **{"sae": {"k": 16}, "train": {"tokens": 2_000_000}, "out": "runs/demo"},
+    **{"silent_tokens": 200_000, "feature_tokens": 300_000, "label_tokens": 100_000},
+}
 """Of the run without MODEL: enough to see the idea in a few minutes on two cores."""
 DESCRIPTION = """MODEL --text T --at HOOK: text -> activations -> SAE -> result -> features, by one command, into one run directory.
 

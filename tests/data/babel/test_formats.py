@@ -56,7 +56,8 @@ class TestEveryWriter:
             wanted = SIZES[i % len(SIZES)]
             page = made(kind, i)
             assert 200 <= page.size <= 2000
-            assert wanted - 10 <= page.size <= wanted + 450
+            # an HTTP document ends with a whole request, so that its mean size is what was asked, not its least
+            assert wanted - (200 if kind == "http" else 10) <= page.size <= wanted + 450
             assert not page.text().endswith("\n")
             assert page.text().isascii()
 
