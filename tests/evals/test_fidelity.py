@@ -16,8 +16,8 @@ def batch_of(tokens):
     counted = real.clone()
     counted[:, 0] = False
     return TokenBatch(
-        tokens=tokens, mask=real, doc_ids=torch.zeros_like(tokens), places=torch.arange(len(tokens[0]))[None], rows=torch.zeros(1, dtype=torch.long),
-        counted=counted, predicts=predicts & counted, predicts_with_bos=predicts,
+        tokens=tokens, mask=real, doc_ids=torch.zeros_like(tokens), places=torch.arange(len(tokens[0]))[None],
+        rows=torch.zeros(1, dtype=torch.long), counted=counted, predicts=predicts & counted, predicts_with_bos=predicts,
     )  # fmt: skip
 
 
