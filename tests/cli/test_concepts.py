@@ -63,7 +63,7 @@ def test_mistakes_are_said_before_anything_is_read(run_folder, tmp_path):
     with pytest.raises(errors.ConfigError, match="tokens=0 was asked for"):
         verb.main([run, "--tokens", "0"])
     (tmp_path / "mine.txt").write_text("x")
-    with pytest.raises(errors.OutputOccupied, match=r"holds no result of concepts, but mine\.txt"):
+    with pytest.raises(errors.OutputOccupied, match=r"holds no saescope.concepts, but mine\.txt"):
         verb.main([run, "--out", str(tmp_path)])
     (tmp_path / "mine.txt").rename(tmp_path / "result.json")
     with pytest.raises(errors.OutputOccupied, match=r"but result\.json"):

@@ -7,12 +7,10 @@ from pathlib import Path
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
 from saescope.config import config_hash, to_dict
-from saescope.disk import read_json
-from saescope.errors import OutputOccupied
 from saescope.evals.before_after import BeforeAfter, BeforeAfterConfig, before_after
-from saescope.evals.before_after_result import RESULT, SCHEMA
+from saescope.evals.before_after_result import SCHEMA
 from saescope.pipeline.config import RunConfig
-from saescope.pipeline.outputs import refuse_unwritable
+from saescope.pipeline.outputs import refuse_occupied
 from saescope.pipeline.reporter import Parts
 from saescope.pipeline.revisit import Revisit, Revisited, at_least_1, revisit
 from saescope.render.before_after import before_after_text
@@ -63,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         positional=("sae",),
     )
     if options.out is not None:
-        _refuse_occupied(options.out)
+        refuse_occupied(options.out, SCHEMA)
     seen = revisit(options, text_as="report")
     subject, cfg = seen.subject, options.config(seen.cfg)
     with Parts(Terminal(), "before and after") as progress:
@@ -88,16 +86,3 @@ def _folder(seen: Revisited, cfg: BeforeAfterConfig) -> Path:
     if run is None:
         return seen.opened.folder / "before-after"
     return run.reports / f"before-after-{config_hash({**seen.changes, **to_dict(cfg)})[:12]}"
-
-
-def _refuse_occupied(folder: Path) -> None:
-    """Raises: OutputOccupied if the folder holds anything but such a result; OutputNotWritable."""
-    refuse_unwritable(folder)
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("tmp-")) if folder.is_dir() else []
-    foreign = [name for name in names if name != RESULT]
-    if not foreign and names:
-        raw = read_json(folder / RESULT, missing="")
-        foreign = [] if isinstance(raw, dict) and str(raw.get("schema", "")).startswith(f"{SCHEMA}/") else [RESULT]
-    if foreign:
-        some = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-        raise OutputOccupied(f"{folder} is not empty and holds no {SCHEMA}, but {some}. Choose a new or empty folder with --out.")

@@ -9,12 +9,10 @@ from saescope.activations.encode import Dictionary
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
 from saescope.config import config_hash, to_dict
-from saescope.disk import read_json
-from saescope.errors import CorruptArtifact, OutputOccupied
-from saescope.evals.concept_report import RESULT, SCHEMA, ConceptReport
+from saescope.evals.concept_report import SCHEMA, ConceptReport
 from saescope.evals.concept_table import LOWER, Classes
 from saescope.evals.concepts import ConceptConfig, concepts, neuron_row
-from saescope.pipeline.outputs import refuse_unwritable
+from saescope.pipeline.outputs import refuse_occupied
 from saescope.pipeline.reporter import Parts
 from saescope.pipeline.revisit import Revisit, Revisited, at_least_1, revisit
 from saescope.render.numbers import count, percent, share
@@ -59,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         argv, ConceptOptions, prog="saescope concepts", description="SAE: the latents of labels, beside neurons.", positional=("sae",)
     )
     if options.out is not None:
-        _refuse_occupied(options.out)
+        refuse_occupied(options.out, SCHEMA.partition("/")[0])
     seen = revisit(options, text_as="report")
     subject, cfg = seen.subject, options.config()
     classes = Classes(subject.corpus.labelling.families)
@@ -127,15 +125,3 @@ def _lines(report: ConceptReport, column: int) -> Iterator[list[str]]:
 def _folder(seen: Revisited, cfg: ConceptConfig) -> Path:
     reports = seen.opened.run.reports if seen.opened.run else seen.opened.folder / "reports"
     return reports / f"concepts-{config_hash({**seen.changes, **to_dict(cfg)})[:12]}"
-
-
-def _refuse_occupied(folder: Path) -> None:
-    """Raises: OutputOccupied if the folder holds anything but an earlier result; OutputNotWritable."""
-    refuse_unwritable(folder)
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    try:
-        ours = names == [RESULT] and read_json(folder / RESULT, missing="").get("schema") == SCHEMA
-    except (CorruptArtifact, AttributeError):
-        ours = False
-    if names and not ours:
-        raise OutputOccupied(f"{folder} is not empty and holds no result of concepts, but {', '.join(names[:3])}. Choose another --out.")

@@ -11,7 +11,7 @@ from saescope.errors import ConfigError, did_you_mean
 from saescope.pipeline import RunConfig, run
 from saescope.pipeline.labels_table import labels_table, named_latents
 from saescope.pipeline.main_job import RunOutcome
-from saescope.pipeline.meaning import describe_folder
+from saescope.pipeline.meaning import concepts_folder
 from saescope.recipes import RECIPES
 
 DEMO = {
@@ -94,7 +94,7 @@ def print_outcome(outcome: RunOutcome, folder: Path) -> None:
     if outcome.state == "done":
         out.print(f"done: {folder} is finished (--replace starts anew)")
     out.print(summary(outcome.result))
-    labels = labels_table(describe_folder(outcome.folder)) if outcome.features.concept_provenance else None
+    labels = labels_table(concepts_folder(outcome.folder)) if outcome.features.concept_provenance else None
     best = [*named_latents(labels), *outcome.features.choose_cards(1), 0][0]
     out.print(f"page         {folder / 'index.html'}")
     out.print(f"a feature    saescope show {folder} {best}")

@@ -109,16 +109,17 @@ class Corpus:
 
     @cached_property
     def _sources(self) -> tuple[tuple[str, ...], Callable[[int], str | None]]:
-        """Where the documents of several files come from: the folders below the one that holds them all, or the files in it."""
+        """The folders below the one that holds all files, and which of them a document is in. Files beside each other are no sources:
+        more often than not they are parts of one text (train, val, test)."""
         texts = self._texts
         assert isinstance(texts, LocalTexts)
         paths = [path.resolve() for path in texts.paths]
         root = Path(os.path.commonpath([path.parent for path in paths]))
-        name = {path: Path(path.relative_to(root).parts[0]).stem for path in paths}
+        name = {path: path.relative_to(root).parts[0] for path in paths if path.parent != root}
         names = tuple(dict.fromkeys(name.values()))
         if not 1 < len(names) <= MOST_LABELS:
             return (), lambda number: None
-        return names, lambda number: name[texts.path_of(number).resolve()] if number < len(texts) else None
+        return names, lambda number: name.get(texts.path_of(number).resolve()) if number < len(texts) else None
 
     @property
     def n_empty(self) -> int:

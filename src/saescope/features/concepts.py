@@ -21,9 +21,10 @@ from saescope.render.view_models import ConceptInterval, ConceptView
 
 SCHEMA, VERSION = "saescope.concepts", 1
 FOLDER = "concepts"
+"""Below the folder of the bundle."""
 CONCEPTS = {
     "feature": "INTEGER",
-    # The label it is purest in, chosen on selection documents; NULL where too few tokens were read to say.
+    # Its best label, by F1 on selection documents (`evals/concept_scores.py`); NULL where none is better than chance.
     "family": "VARCHAR", "label": "VARCHAR",
     # From report documents: share of its active tokens with the label; share of the label's tokens on which it is on.
     "precision": "DOUBLE", "recall": "DOUBLE",

@@ -9,7 +9,7 @@ from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import FREE, RunConfig
 from saescope.pipeline.labels_table import labels_table
-from saescope.pipeline.meaning import before_after_stage, concepts_stage, describe_folder
+from saescope.pipeline.meaning import before_after_stage, concepts_folder, concepts_stage
 from saescope.pipeline.outputs import refuse_occupied, refuse_unwritable
 from saescope.pipeline.page import run_page
 from saescope.pipeline.reporter import Reporter, Silent
@@ -77,7 +77,7 @@ def run(
         features = features_stage(folder, sae, subject, cfg, reporter)
         features = concepts_stage(folder, sae, features, subject, cfg, reporter)
         pair = before_after_stage(folder, sae, subject, cfg, reporter)
-        labels = labels_table(describe_folder(folder)) if features.concept_provenance else None
+        labels = labels_table(concepts_folder(folder)) if features.concept_provenance else None
         page = run_page(cfg, read_provenance(folder.sae), result, features, pair=pair, labels=labels)
         write_run_page(folder.index, page)
         return RunOutcome(folder, folder.state, sae, result, features)

@@ -9,7 +9,7 @@ from saescope.errors import ConfigError, CorruptArtifact, NewerSchema, NotAnArti
 from saescope.evals.before_after import BeforeAfterConfig, before_after
 from saescope.evals.before_after_result import BeforeAfter
 from saescope.evals.concepts import ConceptConfig, concepts, neuron_row
-from saescope.features.concepts import describe_concepts
+from saescope.features.concepts import FOLDER, describe_concepts
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import RunConfig
 from saescope.pipeline.reporter import Parts, Reporter
@@ -33,16 +33,16 @@ def concepts_stage(run: RunFolder, sae: SAE, store: FeatureStore, subject: Subje
     rows: dict[str, Dictionary] = {"sae": sae, "neurons": neuron_row(subject.lm, subject.at, subject.corpus, subject.pack)}
     with Parts(reporter, "labels of the text") as progress:
         report = concepts(rows, subject.lm, subject.at, subject.corpus, wanted, pack=subject.pack, progress=progress)
-    folder = describe_folder(run)
+    folder = concepts_folder(run)
     shutil.rmtree(folder, ignore_errors=True)
     report.save(folder)
     describe_concepts(run.features, report.columns("sae"), report.provenance)
     return FeatureStore.open(run.features, verify="size")
 
 
-def describe_folder(run: RunFolder) -> Path:
+def concepts_folder(run: RunFolder) -> Path:
     """Where a run keeps the labels of its features, and the report on the labels themselves."""
-    return run.features / "concepts"
+    return run.features / FOLDER
 
 
 def before_after_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, reporter: Reporter) -> BeforeAfter | None:

@@ -12,15 +12,19 @@ _FILES = {
     "saescope.eval": r"result\.json|eval",
     "saescope.features": r"manifest\.json|[a-z_]+-0-[0-9a-f]{12}\.(parquet|safetensors)|parts|labels|derived|concepts",
     "saescope.cache": r"manifest\.json|items|shards",
+    "saescope.concepts": r"result\.json",
+    "saescope.before-after": r"result\.json",
 }
 """By schema, what an artifact of it leaves in its folder."""
-_COMMIT = {"saescope.eval": "result.json", "saescope.features": "manifest.json", "saescope.cache": "manifest.json"}
+_COMMIT = {schema: "manifest.json" if schema in ("saescope.features", "saescope.cache") else "result.json" for schema in _FILES}
+_PART_OF_A_RUN = ("saescope.eval", "saescope.features")
+"""What may also be written into the folder of a run."""
 
 
 def refuse_occupied(folder: Path, schema: str, *, flag: str = "--out") -> None:
     """Raises: OutputOccupied if the folder that `flag` gives holds anything but an artifact of this schema; OutputNotWritable."""
     refuse_unwritable(folder, flag=flag)
-    if not folder.is_dir() or (flag == "--out" and RunFolder(folder).read_config() is not None):
+    if not folder.is_dir() or (schema in _PART_OF_A_RUN and RunFolder(folder).read_config() is not None):
         return
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("tmp-"))
     foreign = [name for name in names if not re.fullmatch(_FILES[schema], name)]

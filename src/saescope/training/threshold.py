@@ -4,13 +4,12 @@ from collections.abc import Iterable
 
 import torch
 
+from saescope.activations.encode import LATENT_BUDGET
 from saescope.errors import NoTokens
 from saescope.saes.batch_topk import BatchTopKSAE
 from saescope.shapes import Float, Tensor
 
 DECAY = 0.999
-ENTRIES = 2**22
-"""Pre-activations held at once (16 MiB): larger blocks are given back to the system and mapped anew for every batch."""
 BITS_LEFT_OUT = 10
 """Trailing bits of a float32 that the histogram of calibration ignores."""
 
@@ -44,7 +43,7 @@ def calibrate_threshold(sae: BatchTopKSAE, rows: Iterable[Float[Tensor, "_ d_in"
     wanted = sae.cfg.k if l0 is None else l0
     counts, n = torch.zeros(2**31 >> BITS_LEFT_OUT, dtype=torch.int64), 0
     for x in rows:
-        for part in x.split(max(1, ENTRIES // sae.d_sae)):
+        for part in x.split(max(1, LATENT_BUDGET // sae.d_sae)):
             pre_acts = sae.pre_acts(part).float()
             bins = pre_acts[pre_acts > 0].cpu().view(torch.int32) >> BITS_LEFT_OUT
             counts += torch.bincount(bins, minlength=len(counts))
