@@ -24,6 +24,13 @@ THEIRS = {
 }
 
 
+@pytest.mark.parametrize("schema", ["saescope.concepts", "saescope.before-after"])
+def test_a_report_does_not_take_the_result_of_a_run(tmp_path, schema):
+    fill(tmp_path, {"config.json": {"schema": "saescope.run/1"}, "result.json": {"schema": "saescope.eval/1"}})
+    with pytest.raises(OutputOccupied, match=schema):
+        refuse_occupied(tmp_path, schema)
+
+
 def fill(folder, files):
     for name, value in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
