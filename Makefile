@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip
 READY  := $(VENV)/.ready
 DOCS   := $(VENV)/.ready-docs
+# Each test trains on one thread; files go to two processes.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help setup demo test test-all check format docs clean
 
@@ -41,16 +43,16 @@ demo: $(READY)
 	$(BIN)/saescope run
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not heavy"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not heavy"
 
 test-all: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not heavy"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not heavy"
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -5,6 +5,7 @@ from functools import cache
 
 from saescope.draws import draws
 from saescope.render.token_row import mark
+from saescope.render.training_curves import TrainingCurves, training_curves
 from saescope.render.view_models import (
     ActivationHistogram,
     EvalCell,
@@ -210,6 +211,16 @@ def eval_table() -> EvalTable:
     )
 
 
+def training() -> TrainingCurves | None:
+    """The course of a run with warm-up, decay and dying latents."""
+
+    def facts(i: int) -> dict[str, float]:
+        loss = 400 / (i + 2) + 50
+        return {"mse": loss, "auxk": loss / 90, "l0": 16.0, "fvu": loss / 512, "dead": i / 9000, "lr": 1e-3 * min(1, i / 9, (200 - i) / 40)}
+
+    return training_curves([{"step": 100 * i, "tokens": 102_400 * i, "saes": {"sae": facts(i)}} for i in range(1, 196)])
+
+
 def run_page(n_features: int = 4096, n_cards: int = 200, *, seed: int = 0, more: bool = True) -> RunPage:
     rng = draws(seed, "pages")
     rows = tuple(feature_row(i, rng) for i in range(n_features))
@@ -229,5 +240,6 @@ def run_page(n_features: int = 4096, n_cards: int = 200, *, seed: int = 0, more:
         cards_note="200 of 4,096 features: half by share of mass, half drawn evenly over log density.",
         warnings=("12 features never fired on the 300,000 tokens read.",),
         provenance=(Fact("SAE weights", "sha256 3f9a0c11d2e4"), Fact("Corpus", "sha256 77ab02fe9911"), Fact("saescope", "0.1.0")),
+        training=training(),
         command="saescope run tiny-gpt2 --text wikitext2.txt --at blocks.0.mlp_post --d-sae 4096 --k 16 --out runs/demo",
     )

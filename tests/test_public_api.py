@@ -13,10 +13,14 @@ import saescope
 PUBLIC = {
     *("LanguageModel", "HookPoint", "Corpus", "TensorSource", "StreamSource", "CachedSource"),
     *("SAE", "TopKSAE", "TopKConfig", "BatchTopKSAE", "BatchTopKConfig", "ReLUSAE", "ReLUConfig", "save_sae", "load_sae"),
+    *("GatedSAE", "GatedConfig", "JumpReLUSAE", "JumpReLUConfig", "MatryoshkaSAE", "MatryoshkaConfig", "Autoencoder", "AutoencoderConfig"),
+    *("EndToEnd", "LastTokens", "ObjectiveConfig", "fit_scale", "fine_tune", "FineTuneConfig"),
     *("train", "Job", "TrainConfig", "evaluate", "EvalConfig", "EvalResult"),
+    *("SyntheticTruth", "SyntheticConfig", "recovery"),
     *("concepts", "ConceptConfig", "before_after", "BeforeAfterConfig"),
     *("build_features", "FeatureConfig", "FeatureStore", "Replace", "Ablate", "logit_effects"),
-    *("RunConfig", "run", "SaescopeError", "__version__"),
+    *("RunConfig", "run", "SweepConfig", "GridConfig", "sweep", "SaescopeError", "__version__"),
+    *("Transcoder", "Crosscoder", "build_sae", "Route", "Patch"),
 }
 HEAVY = ("torch", "numpy", "transformers", "datasets", "duckdb", "scipy", "sklearn", "tyro", "rich", "fastapi", "jinja2")
 

@@ -321,3 +321,52 @@ def test_notes_survive_everything(tmp_path):
     before = (tmp_path / "user.sqlite").read_bytes()
     open_and_close(tmp_path, {"d": 2}, replace=True)
     assert (tmp_path / "user.sqlite").read_bytes() == before
+
+
+# --- several SAEs ---
+
+
+def one(run: RunFolder, name: str, config=CONFIG) -> RunFolder:
+    return run.one_of_several(name, config, finished=["sae/manifest.json"])
+
+
+def test_one_of_several_is_a_run_of_its_own(tmp_path):
+    with RunFolder.open_or_create(tmp_path, {"grid": [1]}) as run, one(run, "a") as inner:
+        assert (inner.path, inner.state) == (tmp_path / "saes" / "a", "continue")
+        assert inner.lock_file.is_file()
+        inner.sae.mkdir()
+        (inner.sae / "manifest.json").write_text("{}")
+    assert one(run, "a").state == "done"
+    assert open_and_close(tmp_path / "saes" / "a", finished=["sae/manifest.json"]) == "done"
+    with pytest.raises(errors.ProvenanceMismatch, match="d_sae: 64 -> 32"):
+        one(run, "a", {**CONFIG, "d_sae": 32})
+
+
+def test_what_a_visitor_left_there_is_no_obstacle(tmp_path):
+    notes = tmp_path / "saes" / "a" / "reports" / "mine.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    with one(RunFolder(tmp_path), "a") as inner:
+        assert inner.read_config() == json.loads(json.dumps(CONFIG))
+    assert notes.read_text() == "mine"
+
+
+def test_the_index_names_them(tmp_path):
+    assert RunFolder(tmp_path).names_of_several() == ()
+    (tmp_path / "saes").mkdir()
+    (tmp_path / "saes" / "index.json").write_text(json.dumps({"schema": "x", "saes": {"b": {}, "a": {}}}))
+    assert RunFolder(tmp_path).names_of_several() == ("b", "a")
+    (tmp_path / "saes" / "index.json").write_text("{")
+    with pytest.raises(errors.CorruptArtifact):
+        RunFolder(tmp_path).names_of_several()
+
+
+def test_replace_clears_them_and_their_configs_too(tmp_path):
+    with RunFolder.open_or_create(tmp_path, CONFIG) as run, one(run, "a") as inner:
+        (inner.path / "result.json").write_text("{}")
+        (inner.path / "reports").mkdir()
+        (inner.path / "reports" / "mine.txt").write_text("mine")
+        (tmp_path / "saes" / "index.json").write_text("{}")
+        (tmp_path / "pareto.svg").write_text("")
+    open_and_close(tmp_path, {"d": 2}, replace=True)
+    assert set(content(tmp_path)) == {"config.json", "saes/a/reports/mine.txt"}

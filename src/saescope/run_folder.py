@@ -2,7 +2,8 @@
 
     runs/demo/
       config.json  run.lock  metrics.jsonl  index.html
-      sae/  result.json  eval/  features/  user.sqlite  checkpoints/  cache/  reports/  saes/<name>/
+      sae/  result.json  eval/  features/  user.sqlite  checkpoints/  cache/  reports/
+      saes/{index.json, <name>/}  pareto.{json,svg}      of a run of several SAEs, each a run directory of its own
 
 Only one process at a time works in a run: it holds `run.lock`.
 """
@@ -24,12 +25,14 @@ from saescope.files import MANIFEST
 State = Literal["new", "continue", "done"]
 SCHEMA = "saescope.run/1"
 FINISHED = ("result.json", "features/manifest.json", "index.html")
-_COMMITS = ("index.html", "result.json", MANIFEST)
+SEVERAL = "saes/index.json"
+"""Of a run of several SAEs: names them all, once all are trained."""
+_COMMITS = ("index.html", "index.json", "result.json", MANIFEST)
 _DATA = r"[a-z_]+(-\d+)?-[0-9a-f]{12}\.(safetensors|parquet)"
 # Every file that a run writes, by its path; --replace deletes these and nothing else. user.sqlite and reports/ are the user's.
 _OURS = re.compile(
     rf"""(saes/[^/]+/)?(
-        metrics\.jsonl | index\.html | result\.json | pareto\.(json|svg)
+        metrics\.jsonl | trackers\.json | tensorboard/.+/events\.out\.tfevents\.[^/]+ | index\.html | result\.json | pareto\.(json|svg)
       | (sae|features|eval(/controls/[^/]+)?)/(manifest\.json|{_DATA})
       | features/concepts/(manifest\.json|result\.json|{_DATA})
       | eval/before-after/result\.json
@@ -37,7 +40,7 @@ _OURS = re.compile(
       | checkpoints/step-\d+/(manifest\.json|rank-\d+-of-\d+(-[0-9a-f]{{12}})?\.safetensors)
       | cache/(manifest\.json | items/[^/]+\.(json|lease) | shards/[^/]+\.safetensors)
       | (.+/)?tmp-\d+-[^/]+
-    )""",
+    ) | saes/(index\.json | [^/]+/config\.json)""",
     re.VERBOSE,
 )
 
@@ -119,6 +122,23 @@ class RunFolder:
             raise errors.NewerSchema(f"{self.config_file} is a {schema}; this saescope reads {SCHEMA}. Install a newer saescope.")
         return {key: value for key, value in data.items() if key != "schema"}
 
+    def one_of_several(self, name: str, config: Mapping[str, Any], *, finished: Sequence[str], free: Collection[str] = ()) -> "RunFolder":
+        """The run of one SAE of several, in saes/<name>, as `open_or_create` gives it. Whoever asks holds this run's lock.
+
+        What lies there without a config, notes or reports of a run that was replaced, is no reason to refuse it.
+        Raises: ProvenanceMismatch, RunLocked, OutputNotWritable, DiskFull.
+        """
+        inner = RunFolder(self.saes / name)
+        if inner.read_config() is None:
+            make_folder(inner.path)
+            write_json(inner.config_file, {"schema": SCHEMA, **config})
+        return RunFolder.open_or_create(inner.path, config, finished=finished, free=free)
+
+    def names_of_several(self) -> tuple[str, ...]:
+        """The SAEs of a run of several, once all are trained; () of any other run. Raises: CorruptArtifact."""
+        path = self.path / SEVERAL
+        return tuple(read_json(path, missing="")["saes"]) if path.is_file() else ()
+
     def close(self) -> None:
         """Give the lock back, if this object holds it."""
         if self._lock is not None and _read(self.lock_file) == self._lock:
@@ -161,10 +181,11 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        """Delete the files of a run: what commits them first, so that nothing half deleted looks whole. Foreign files stay."""
+        """Delete the files of a run: what commits them first, so that nothing half deleted looks whole, and configs last, by which
+        a run inside this one is known. Foreign files stay."""
         files = [Path(folder, name) for folder, _, names in os.walk(self.path) for name in names]
         ours = [file for file in files if _OURS.fullmatch(file.relative_to(self.path).as_posix())]
-        for file in sorted(ours, key=lambda file: file.name not in _COMMITS):
+        for file in sorted(ours, key=lambda file: (file.name not in _COMMITS, file.name == "config.json")):
             file.unlink(missing_ok=True)
         for folder in sorted({parent for file in ours for parent in file.relative_to(self.path).parents}, key=lambda p: -len(p.parts)):
             if folder.parts and not any((self.path / folder).iterdir()):

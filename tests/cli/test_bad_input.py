@@ -79,7 +79,7 @@ TABLE = [
     ("runn tiny-llama", "ConfigError", "'runn' is not a verb of saescope. Did you mean 'run'? saescope --help"),
     (f"{RUN} --devise cpu", "ConfigError", "no option --devise. Did you mean '--device' saescope run --help"),
     (f"{RUN} extra", "ConfigError", "does not know what to do with 'extra'. saescope run --help"),
-    (f"{RUN} --sae gated", "ConfigError", "'gated' '--sae'. Expected one of 'batch_topk' saescope run --help"),
+    (f"{RUN} --sae gatd", "ConfigError", "'gatd' is not an architecture There are: batch_topk, Did you mean 'gated'"),
     (f"{RUN} --tokens many", "ConfigError", "--tokens: 'many' is not a whole number. saescope run --help"),
     (f"{RUN} --lr nan", "ConfigError", "--lr: 'nan' is not a finite number."),
     (f"{RUN} --lr inf", "ConfigError", "--lr: 'inf' is not a finite number."),
@@ -131,7 +131,7 @@ TABLE = [
     # sizes
     (f"{RUN} --k 65", "ConfigError", "k=65 d_sae=64 at most d_sae lower --k or raise --d-sae"),
     (f"{RUN} --expansion 3", "ConfigError", "d_sae=64 expansion=3.0 d_in=32 disagree. Give one of --d-sae, --expansion"),
-    (f"{RUN} --sae relu", "ConfigError", "--k does not apply to --sae relu topk and batch_topk. Leave it out"),
+    (f"{RUN} --sae relu", "ConfigError", "--k does not apply to --sae relu topk, batch_topk, Leave it out"),
     (f"{RUN} --tokens 100", "ConfigError", "tokens=100 less than one batch of 128. Raise --tokens or lower --batch-tokens"),
     ("run tiny-llama --text stories.txt --at blocks.1.mlp_post --sae relu --l1 -1 --out out", "ConfigError", "l1=-1.0 at least 0 --l1"),
     (f"{RUN} --decay 2", "ConfigError", "decay=2.0 share [0, 1]"),

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import signal
@@ -252,46 +251,29 @@ def test_console_is_plain_off_a_terminal(capsys):
     assert capsys.readouterr().out == "wide " + "x" * 200 + "\n"
 
 
-def test_meter_says_rate_and_time_left():
-    now = [100.0]
-    meter = _common.Meter("training", total=6_000_000, done=1_000_000, clock=lambda: now[0])
-    assert meter.line() == "training  1,000,000 / 6,000,000 tokens  16.7 %"
-    now[0] += 100
-    meter.update(3_000_000, loss=0.123456, dead=3)
-    assert meter.line() == "training  3,000,000 / 6,000,000 tokens  50.0 %  20,000 tokens/s  2:30 left  loss 0.1235  dead 3"
-    meter.update(6_000_000)
-    assert meter.line() == "training  6,000,000 / 6,000,000 tokens  100.0 %  50,000 tokens/s"
+@dataclass(frozen=True, kw_only=True)
+class Lists:
+    names: tuple[str, ...] = ("a", "b")
+    sizes: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+    last: int = 0
 
 
-def test_meter_without_a_total():
-    now = [0.0]
-    meter = _common.Meter("reading", total=None, unit="documents", clock=lambda: now[0])
-    now[0] = 2.0
-    meter.update(10)
-    assert meter.line() == "reading  10 documents  5 documents/s"
+@pytest.mark.parametrize(
+    ("argv", "names", "sizes", "rates"),
+    [
+        ("", ("a", "b"), (), ()),
+        ("--names x,y --sizes 1,2", ("x", "y"), (1, 2), ()),
+        ("--names x y --sizes 1e3 2_000 --last 3", ("x", "y"), (1000, 2000), ()),
+        ("--names k=1,2 z --rates 0.5,1e-3", ("k=1,2", "z"), (), (0.5, 1e-3)),
+        ("--names= --sizes", (), (), ()),
+    ],
+)
+def test_several_values_are_separated_by_commas_or_spaces(argv, names, sizes, rates):
+    parsed = _common.parse(argv.split(), Lists, prog="saescope verb")
+    assert (parsed.names, parsed.sizes, parsed.rates) == (names, sizes, rates)
 
 
-def test_progress_prints_plain_lines(capsys):
-    with _common.progress("training", total=10, every_s=0) as tick:
-        tick(5, loss=0.5)
-        tick(10)
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split("  ")[:3] for line in lines] == [["training", "5 / 10 tokens", "50.0 %"], ["training", "10 / 10 tokens", "100.0 %"]]
-    with _common.progress("training", total=10, every_s=1e9) as tick:
-        tick(5)
-        tick(10)
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
-def test_progress_on_a_terminal_is_a_bar(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    with _common.progress("training", total=10) as tick:
-        tick(10, loss=0.25)
-    assert "\x1b[" in terminal.getvalue()
-    assert all(word in terminal.getvalue() for word in ("training", "100%", "loss 0.25"))
+def test_a_wrong_value_of_several_is_named():
+    with pytest.raises(errors.ConfigError, match=r"--sizes.*'1.5' is not a whole number"):
+        _common.parse(["--sizes", "1,1.5"], Lists, prog="saescope verb")

@@ -1,11 +1,13 @@
-"""One door to SAEs: a run or an SAE folder, and what is said about anything else."""
+"""One door to SAEs: a run, an SAE folder or another library's, and what is said about anything else."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
-from saescope.errors import CorruptArtifact, NewerSchema, NotAnArtifact
+from interop import recorded
+from saescope.errors import ConfigError, CorruptArtifact, NewerSchema, NotAnArtifact
 from saescope.interop import open_sae
 from saescope.run_folder import RunFolder
 from saescope.saes.registry import build
@@ -48,8 +50,46 @@ def test_what_is_neither(tmp_path, place):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text('{"model_type": "gpt2"}')
     (tmp_path / "file").write_text("x")
-    with pytest.raises(NotAnArtifact, match=rf"{place}.*(is no folder|holds no run and no SAE)\. Give a run .*or an SAE folder"):
+    with pytest.raises(
+        NotAnArtifact, match=rf"{place}.*(is no folder|holds no run and no SAE).*\. Give a run .*or an SAE folder.*saelens \(cfg.json and"
+    ):
         open_sae(tmp_path / place)
+
+
+def test_a_file_names_its_folder():
+    weights = recorded.folder("saelens", "topk") / "sae_weights.safetensors"
+    with pytest.raises(NotAnArtifact, match=r"is no folder but a file; its folder is .*topk\. "):
+        open_sae(weights)
+
+
+def test_one_of_several_saes_of_a_run(sae, tmp_path):
+    with RunFolder.open_or_create(tmp_path / "run", {"at": "blocks.0.mlp_post"}) as folder:
+        for name in ("b", "a"):
+            save(sae, folder.saes / name / "sae", PROVENANCE)
+    (tmp_path / "run" / "saes" / "unfinished").mkdir()
+    for place in ("saes/a", "saes/a/sae"):
+        opened = open_sae(tmp_path / "run" / place)
+        assert opened.folder == tmp_path / "run" / "saes" / "a" / "sae"
+        assert opened.provenance == PROVENANCE
+    opened = open_sae(tmp_path / "run" / "saes" / "a")
+    assert opened.run is not None
+    assert opened.run.result == tmp_path / "run" / "saes" / "a" / "result.json"
+    with pytest.raises(NotAnArtifact, match=r"holds several SAEs: a, b\. Name one: .*run/saes/a"):
+        open_sae(tmp_path / "run")
+
+
+def test_the_files_of_two_libraries(tmp_path):
+    shutil.copytree(recorded.folder("saelens", "topk"), tmp_path, dirs_exist_ok=True)
+    shutil.copytree(recorded.folder("dictionary_learning", "topk"), tmp_path, dirs_exist_ok=True)
+    with pytest.raises(ConfigError, match=r"files of saelens and of dictionary_learning\. Move"):
+        open_sae(tmp_path)
+
+
+def test_a_foreign_folder_on_another_device():
+    opened = open_sae(recorded.folder("saelens", "gated"), device="meta")
+    assert opened.sae.W_dec.device.type == "meta"
+    assert opened.run is None
+    assert not any(parameter.requires_grad for parameter in opened.sae.parameters())
 
 
 def test_a_run_before_its_sae(run):

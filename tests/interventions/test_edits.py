@@ -3,7 +3,8 @@ import torch
 
 import tiny
 from saescope import errors
-from saescope.interventions import Ablate, Replace
+from saescope.interventions import Ablate, Patch, Replace
+from saescope.saes.registry import build
 
 AT = "blocks.0.mlp_post"
 
@@ -225,3 +226,41 @@ def test_nothing_is_made_on_the_cpu(tokens):
 def test_wrong_ablations(sae, options, message):
     with pytest.raises(errors.ConfigError, match=message):
         Ablate(sae, **({"at": AT} | options))
+
+
+# --- elsewhere ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_transcoder_replaces_one_place_by_what_it_makes_of_another(lm, tokens):
+    transcoder = build("skip_transcoder", 16, 24, {"k": 3}, d_out=32)
+    with torch.no_grad():
+        transcoder.W_skip.fill_(0.1)
+    read = "blocks.0.resid_mid"
+    with torch.no_grad():
+        clean = lm.run(tokens, read=[read, AT])
+        run = lm.run(tokens, read=[read, AT], edit=[Replace(transcoder, at=AT, read=read, positions=slice(2, None))])
+        expected = transcoder(clean[read])
+    assert torch.equal(run[AT][:, 2:], expected[:, 2:])
+    assert torch.equal(run[AT][:, :2], clean[AT][:, :2])
+    assert torch.equal(run[read], clean[read])
+
+
+def test_what_is_read_must_come_before(lm, tokens):
+    transcoder = build("transcoder", 16, 24, {"k": 3}, d_out=32)
+    with pytest.raises(
+        errors.ConfigError, match=r"an edit at blocks\.0\.mlp_post reads blocks\.1\.resid_post, which the pass reaches later"
+    ):
+        lm.run(tokens, edit=[Replace(transcoder, at=AT, read="blocks.1.resid_post")])
+
+
+def test_patch_puts_given_vectors_there(lm, tokens):
+    value = torch.arange(2 * 7 * 32).view(2, 7, 32) / 100
+    where = torch.zeros(2, 7, dtype=torch.bool)
+    where[1, 3:] = True
+    clean = x_of(lm, tokens)
+    patched = x_of(lm, tokens, Patch(value, at=AT, positions=where))
+    assert torch.equal(patched, torch.where(where[..., None], value, clean))
+    twice = x_of(lm, tokens, Patch(value, at=AT, positions=where), Patch(-value, at=AT, positions=where))
+    assert torch.equal(twice, torch.where(where[..., None], -value, clean))
+    with pytest.raises(errors.ConfigError, match=r"Patch holds vectors of shape \[1, 7, 32\], but blocks\.0\.mlp_post has \[2, 7, 32\]"):
+        x_of(lm, tokens, Patch(value[:1], at=AT))

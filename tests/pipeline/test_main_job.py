@@ -220,10 +220,10 @@ def test_text_that_is_read_once_is_not_cached(model, stories, tmp_path):
     once = tiny_run.config(model, stories, train={"tokens": 2048})
     opened = subject.open_subject(once)
     stream = StreamSource(opened.lm, opened.at, opened.corpus, opened.pack)
-    assert stages._source(RunFolder(tmp_path), stream, once, Listener()) is stream
-    assert stages._source(RunFolder(tmp_path), stream, replace(once, cache="never"), Listener()) is stream
+    assert stages.activations(RunFolder(tmp_path), stream, once, Listener()) is stream
+    assert stages.activations(RunFolder(tmp_path), stream, replace(once, cache="never"), Listener()) is stream
     twice = replace(once, train=replace(once.train, tokens=4096))
-    assert stages._source(RunFolder(tmp_path), stream, twice, Listener()).folder == tmp_path / "cache"
+    assert stages.activations(RunFolder(tmp_path), stream, twice, Listener()).folder == tmp_path / "cache"
 
 
 # --- leaving and coming back ---

@@ -75,7 +75,7 @@ def test_a_hook_point_of_another_width(trained):
         revisit(Revisit(sae=trained, at="blocks.0.resid_post"), text_as="report")
     with pytest.raises(UnknownHookPoint, match=r"Did you mean 'blocks\.1\.mlp_post'"):
         revisit(Revisit(sae=trained, at="blocks.2.mlp_post"), text_as="report")
-    assert revisit(Revisit(sae=trained, at="blocks.0.mlp_post"), text_as="report").subject.at.layer == 0
+    assert revisit(Revisit(sae=trained, at="blocks.0.mlp_post"), text_as="report").subject.at.reads[0].layer == 0
 
 
 def test_sizes_below_one():

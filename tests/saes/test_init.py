@@ -36,7 +36,7 @@ def test_geometric_median_on_a_point_of_the_sample_stays_finite():
 def test_the_start_is_the_best_scale_of_the_encoder(architecture):
     x = normal(2000, 8) + 3
     sae = build(architecture, 8, 32, {} if architecture == "relu" else {"k": 4}).double()
-    fit_to_sample_(sae, x.double())
+    fit_to_sample_(sae, x.double(), x.double())
     errors = []
     for factor in (0.99, 1.0, 1.01):
         latents = factor * sae.training_latents(sae.pre_acts(x.double()))  # homogeneous: scaling W_enc scales the latents

@@ -8,7 +8,7 @@ from saescope.errors import ConfigError, NoTokens
 from saescope.saes.registry import build
 from saescope.training.config import TrainConfig
 from saescope.training.dead import DeadCounter
-from saescope.training.optimizer import clip_, lr_factor, sparsity_scale
+from saescope.training.optimizer import clip_, lr_factor, sparsity_warmup
 from saescope.training.threshold import LeastKept, calibrate_threshold
 
 
@@ -41,9 +41,9 @@ def test_schedule_rises_stays_and_falls_to_zero():
 
 def test_sparsity_rises_over_its_warm_up():
     cfg = TrainConfig(tokens=1000 * 10, batch_tokens=10, sparsity_warmup=0.05)
-    assert sparsity_scale(24, cfg) == pytest.approx(0.5)
-    assert sparsity_scale(49, cfg) == sparsity_scale(900, cfg) == 1
-    assert sparsity_scale(0, TrainConfig(sparsity_warmup=0)) == 1
+    assert sparsity_warmup(24, cfg) == pytest.approx(0.5)
+    assert sparsity_warmup(49, cfg) == sparsity_warmup(900, cfg) == 1
+    assert sparsity_warmup(0, TrainConfig(sparsity_warmup=0)) == 1
 
 
 def test_dead_is_counted_in_tokens_whatever_the_batch():

@@ -1,4 +1,4 @@
-"""The one encode pass over a corpus: text -> model -> x -> latents, handed to any number of reducers in one go.
+"""The one encode pass over a corpus: text -> model -> x and target -> latents, handed to any number of reducers in one go.
 
 Evaluation and the feature database are reducers of this pass: both count the same tokens, and the model runs once for all
 dictionaries. A reducer is a commutative monoid (`add`, `merge`, `result`), so that shards and workers give one answer.
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from saescope.activations.source import NonFiniteGuard
+from saescope.models.route import Route, side_by_side
+from saescope.saes.base import SAE
 from saescope.shapes import Bool, Float, Int, Tensor
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Chunk:
     counted: Bool[Tensor, " n"]
     x: Float[Tensor, "n d_in"]
     target: Float[Tensor, "n d_out"]
+    """What x_hat is compared with: x itself, but for a transcoder."""
     x_hat: Float[Tensor, "n d_out"]
     code: Code
     labels: Int[Tensor, "n family"] | None = None
@@ -92,9 +95,10 @@ class EncodeOnly:
 
     def __init__(self, dictionary: Dictionary):
         self.encode, self.d_in, self.d_sae = dictionary.encode, dictionary.d_in, dictionary.d_sae
+        self.d_out: int = getattr(dictionary, "d_out", self.d_in)
 
-    def decode(self, latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_in"]:
-        return latents.new_zeros(()).expand(len(latents), self.d_in)
+    def decode(self, latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_out"]:
+        return latents.new_zeros(()).expand(len(latents), self.d_out)
 
 
 class Reducer(Protocol):
@@ -109,7 +113,7 @@ class Reducer(Protocol):
 
 def encode_pass(
     lm: "LanguageModel",
-    at: "HookPoint",
+    at: "HookPoint | Route",
     batches: "Iterable[TokenBatch]",
     reducers: Mapping[str, tuple[Dictionary, Sequence[Reducer]]],
     *,
@@ -119,18 +123,23 @@ def encode_pass(
 ) -> int:
     """Feed every dictionary's reducers with the same tokens; returns the number of counted tokens read.
 
-    Stops after the batch in which `n_tokens` is reached (sequences are never cut), or at the end of the text. `labels` (a
-    `Labeller`) fills the chunks' labels. Tokens whose activation is not finite are left out.
+    All dictionaries read the same hook points: one, or those of a `Route`. Stops after the batch in which `n_tokens` is reached
+    (sequences are never cut), or at the end of the text. `labels` (a `Labeller`) fills the chunks' labels. Tokens whose activation
+    is not finite are left out.
     Raises: NonFiniteActivations if these are more than 0.1 %.
     """
-    done, guard = 0, NonFiniteGuard(str(at))
+    route = Route.of(lm, at)
+    done, guard, stop = 0, NonFiniteGuard(str(route)), route.stop_at(lm)
     for batch in batches:
         with torch.no_grad():
-            x = lm.run(batch.tokens, mask=batch.mask, read=[at], stop_at=at).acts[at]
-            places = _places(batch, labels(batch) if labels else None, x.device)
-            x, places = _finite(x[places["mask"]].float(), places, guard)
+            acts = lm.run(batch.tokens, mask=batch.mask, read=route.points, stop_at=stop).acts
+            places = _places(batch, labels(batch) if labels else None, acts[route.reads[0]].device)
+            rows = {point: acts[point][places["mask"].to(acts[point].device)].float() for point in route.points}
+            x = side_by_side(rows, route.reads)
+            target = x if route.target is None else rows[route.target].to(x.device)
+            x, target, places = _finite(x, target, places, guard)
             for dictionary, sinks in reducers.values():
-                for chunk in _chunks(dictionary, x, places):
+                for chunk in _chunks(dictionary, x, target, places):
                     for sink in sinks:
                         sink.add(chunk)
         done += int(batch.counted.sum())
@@ -156,16 +165,24 @@ def _places(batch: "TokenBatch", labels_BPf: Tensor | None, device: torch.device
     }
 
 
-def _finite(x: Float[Tensor, "n d_in"], places: dict[str, Tensor], guard: NonFiniteGuard) -> tuple[Tensor, dict[str, Tensor]]:
+def _finite(
+    x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], places: dict[str, Tensor], guard: NonFiniteGuard
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Without the tokens whose activation is NaN or Inf; the guard counts those that would have counted."""
     finite = x.isfinite().all(1)
+    if target is not x:
+        finite &= target.isfinite().all(1)
     guard.count(finite[places["counted"]])
     if bool(finite.all()):
-        return x, places
-    return x[finite], {name: place if name == "mask" else place[finite] for name, place in places.items()}
+        return x, target, places
+    kept = x[finite]
+    left = {name: place if name == "mask" else place[finite] for name, place in places.items()}
+    return kept, kept if target is x else target[finite], left
 
 
-def _chunks(dictionary: Dictionary, x: Float[Tensor, "n d_in"], places: dict[str, Tensor]) -> Iterator[Chunk]:
+def _chunks(
+    dictionary: Dictionary, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], places: dict[str, Tensor]
+) -> Iterator[Chunk]:
     n = max(1, LATENT_BUDGET // dictionary.d_sae)
     for start in range(0, len(x), n):
         part = slice(start, start + n)
@@ -178,8 +195,8 @@ def _chunks(dictionary: Dictionary, x: Float[Tensor, "n d_in"], places: dict[str
             positions=places["positions"][part],
             counted=places["counted"][part],
             x=x_part,
-            target=x_part,
-            x_hat=dictionary.decode(latents),
+            target=x_part if target is x else target[part],
+            x_hat=dictionary.reconstruct(x_part, latents) if isinstance(dictionary, SAE) else dictionary.decode(latents),
             code=Code.of(latents),
             labels=places["labels"][part] if "labels" in places else None,
         )

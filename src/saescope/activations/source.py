@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ import torch
 from saescope.draws import draws
 from saescope.errors import ConfigError, NonFiniteActivations, NoTokens, UnreadableText
 from saescope.shapes import Bool, Float, Tensor
+
+if TYPE_CHECKING:
+    from saescope.data.packing import TokenBatch
 
 STORED = torch.bfloat16
 """Type of rows on their way to the trainer, streamed or cached: two bytes a value."""
@@ -23,6 +26,15 @@ class Batch:
     """Rows of activations, the hook points side by side."""
 
     rows: Float[Tensor, "n d_row"]
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What one training step reads."""
+
+    rows: Float[Tensor, "n d_row"]
+    text: "TokenBatch | None" = None
+    """The sequences whose counted tokens the rows are of, in order; None where rows are mixed."""
 
 
 class ActivationSource(Protocol):

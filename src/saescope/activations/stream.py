@@ -8,6 +8,7 @@ import torch
 
 from saescope.activations.source import STORED, Batch, NonFiniteGuard
 from saescope.errors import NoTokens
+from saescope.models.route import Route
 
 if TYPE_CHECKING:
     from saescope.data.corpus import Corpus
@@ -29,7 +30,7 @@ class StreamSource:
     def __init__(
         self,
         lm: "LanguageModel",
-        at: "HookPoint | str | Sequence[HookPoint | str]",
+        at: "HookPoint | str | Route | Sequence[HookPoint | str]",
         corpus: "Corpus",
         pack: "PackConfig | None" = None,
         *,
@@ -39,7 +40,8 @@ class StreamSource:
 
         pack = pack or PackConfig(context=min(lm.context_length, MOST_CONTEXT))
         self.lm, self.corpus, self.pack, self.part = lm, corpus, pack, part
-        self.points = tuple(lm.resolve(point) for point in ([at] if isinstance(at, str) or not isinstance(at, Sequence) else at))
+        named = at.points if isinstance(at, Route) else [at] if isinstance(at, str) or not isinstance(at, Sequence) else at
+        self.points = tuple(lm.resolve(point) for point in named)
         self.slices, width = {}, 0
         for point in self.points:
             self.slices[point] = slice(width, width + lm.width(point))

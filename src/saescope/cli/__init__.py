@@ -12,11 +12,14 @@ VERBS = {
     "run": ("saescope.cli.run", "the main job: text to activations to SAE to result to features, in one run directory"),
     "hooks": ("saescope.cli.hooks", "the hook points of a model, with their widths"),
     "train": ("saescope.cli.train", "train one SAE and save it"),
+    "sweep": ("saescope.cli.sweep", "many SAEs on one stream, and what each loses at which L0"),
+    "fine-tune": ("saescope.cli.fine_tune", "train a finished SAE further: all of it, its decoder, or one scale per latent"),
     "eval": ("saescope.cli.eval", "measure an SAE beside its control rows"),
     "concepts": ("saescope.cli.concepts", "which labels of a text have a latent of their own, beside neurons and single tokens"),
     "before-after": ("saescope.cli.before_after", "top texts of a neuron beside those of a feature, and how far each set converges"),
     "features": ("saescope.cli.features", "the feature database of an SAE: features build"),
     "show": ("saescope.cli.show", "one feature as a card in the terminal"),
+    "convert": ("saescope.cli.convert", "an SAE in another library's format, or one of another library in ours"),
 }
 CONTINUE = "Finished stages and the last checkpoint are kept: the same command continues."
 

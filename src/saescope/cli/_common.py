@@ -1,4 +1,4 @@
-"""What the verbs share: flags from a config class, JSON on stdout, a console, and progress."""
+"""What the verbs share: flags from a config class, JSON on stdout, and a console."""
 
 import contextlib
 import dataclasses
@@ -7,9 +7,8 @@ import json
 import math
 import re
 import sys
-import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from saescope.config import partial, read_config
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 C = TypeVar("C")
-Tick = Callable[..., None]
 
 
 def parse(
@@ -78,96 +76,6 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, soft_wrap=plain, width=140 if plain else None, color_system=None if plain else "auto")
 
 
-@contextlib.contextmanager
-def progress(title: str, *, total: int | None, done: int = 0, unit: str = "tokens", every_s: float = 10) -> Iterator[Tick]:
-    """Progress on stderr: a bar on a terminal, a plain line about every ten seconds elsewhere.
-
-        with progress("training", total=6_000_000) as tick:
-            tick(done_tokens, loss=0.12)
-
-    The rate counts from `done`, which is where a continued job begins. Facts appear as given; floats with four digits.
-    """
-    meter = Meter(title, total=total, done=done, unit=unit)
-    with _bar(meter) if sys.stderr.isatty() else _lines(meter, every_s) as tick:
-        yield tick
-
-
-class Meter:
-    """How far a job has come, how fast it goes and how long it will take, as text."""
-
-    def __init__(self, title: str, *, total: int | None, done: int = 0, unit: str = "tokens", clock: Callable[[], float] = time.monotonic):
-        self.title, self.total, self.unit, self.clock = title, total, unit, clock
-        self.first = self.done = done
-        self.start = clock()
-        self.facts: dict[str, Any] = {}
-
-    def update(self, done: int, **facts: Any) -> None:
-        self.done, self.facts = done, facts
-
-    @property
-    def rate(self) -> float:
-        """Units per second since the start; 0 before anything is done."""
-        elapsed = self.clock() - self.start
-        return (self.done - self.first) / elapsed if elapsed > 0 else 0.0
-
-    def speed(self) -> str:
-        """Text like "27,812 tokens/s  2:51 left"; the time left only where the total is known."""
-        if not self.rate:
-            return ""
-        left = f"  {_duration((self.total - self.done) / self.rate)} left" if self.total is not None and self.done < self.total else ""
-        return f"{self.rate:,.0f} {self.unit}/s{left}"
-
-    def notes(self) -> str:
-        return "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.facts.items())
-
-    def line(self) -> str:
-        share = f" / {self.total:,} {self.unit}  {100 * self.done / self.total:.1f} %" if self.total else f" {self.unit}"
-        return "  ".join(part for part in (self.title, f"{self.done:,}{share}", self.speed(), self.notes()) if part)
-
-
-@contextlib.contextmanager
-def _lines(meter: Meter, every_s: float) -> Iterator[Tick]:
-    last, shown = meter.clock(), None
-
-    def tick(done: int, **facts: Any) -> None:
-        nonlocal last, shown
-        meter.update(done, **facts)
-        if meter.clock() - last >= every_s:
-            last, shown = meter.clock(), meter.done
-            print(meter.line(), file=sys.stderr, flush=True)
-
-    yield tick
-    if shown != meter.done:
-        print(meter.line(), file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _bar(meter: Meter) -> Iterator[Tick]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TextColumn("{task.fields[notes]}"),
-    )
-    with Progress(*columns, console=console(stderr=True), refresh_per_second=4) as bar:
-        task = bar.add_task(meter.title, total=meter.total, completed=meter.done, speed="", notes="")
-
-        def tick(done: int, **facts: Any) -> None:
-            meter.update(done, **facts)
-            bar.update(task, completed=done, speed=meter.speed(), notes=meter.notes())
-
-        yield tick
-
-
-def _duration(seconds: float) -> str:
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
-
-
 def _take_config(argv: list[str]) -> tuple[list[str], str | None]:
     for i, word in enumerate(argv):
         if word == "--config":
@@ -195,7 +103,10 @@ def _with_positionals(cls: type, names: Sequence[str]) -> Any:
 
 
 def _number_rules() -> Any:
-    """tyro's rules for numbers, optional ones too: 6e6 is a whole number, "none" is no number, and a refusal is one sentence."""
+    """tyro's rules for numbers, optional ones too: 6e6 is a whole number, "none" is no number, and a refusal is one sentence.
+
+    Several values are separated by spaces or commas; a word with an "=" (NAME=VALUE) keeps its commas.
+    """
     import tyro
 
     registry = tyro.constructors.ConstructorRegistry()
@@ -214,8 +125,25 @@ def _number_rules() -> Any:
             str_from_instance=lambda value: ["none" if value is None else f"{value}"],
         )
 
+    def several(info: Any) -> Any:
+        kind, *rest = get_args(info.type) or (None,)
+        if get_origin(info.type) is not tuple or rest != [Ellipsis] or kind not in (int, float, str):
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*",
+            metavar={int: "INT,...", float: "FLOAT,...", str: "NAME,..."}[kind],
+            instance_from_str=lambda words: tuple(part if kind is str else _number(part, kind) for part in _parts(words)),
+            is_instance=lambda value: isinstance(value, tuple | list),
+            str_from_instance=lambda value: [",".join(map(str, value))] if value else [],
+        )
+
     registry.primitive_rule(rule)
+    registry.primitive_rule(several)
     return registry
+
+
+def _parts(words: Sequence[str]) -> list[str]:
+    return [part for word in words for part in ([word] if "=" in word else word.split(",")) if part]
 
 
 def _number(word: str, kind: type) -> Any:

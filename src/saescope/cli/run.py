@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
@@ -12,6 +13,7 @@ from saescope.pipeline import RunConfig, run
 from saescope.pipeline.labels_table import labels_table, named_latents
 from saescope.pipeline.main_job import RunOutcome
 from saescope.pipeline.meaning import concepts_folder
+from saescope.pipeline.sweep_config import file_name, several
 from saescope.recipes import RECIPES
 
 DEMO = {
@@ -22,6 +24,7 @@ DEMO = {
 DESCRIPTION = """MODEL --text T --at HOOK: text -> activations -> SAE -> result -> features, by one command, into one run directory.
 
 The same command continues an unfinished run and says "done" for a finished one. MODEL may also be given as --model.
+--at with several hook points (A,B or 'blocks.*.resid_post') trains an SAE at each, on one pass through the model.
 Without MODEL it is the demo: the model that comes with the package ("bundled") on babel at blocks.0.mlp_post, in some minutes.
 --recipe NAME, given first, is another job with options of its own (saescope run --recipe NAME --help)."""
 
@@ -45,7 +48,7 @@ class RunOptions(RunConfig):
 
     @property
     def folder(self) -> Path:
-        return self.out or Path("runs") / f"{Path(self.model.model).name}-{self.config.with_subject().at}-{self.sae.sae}"
+        return self.out or Path("runs") / f"{Path(self.model.model).name}-{file_name(self.config.with_subject().at)}-{self.sae.sae}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,11 +57,24 @@ def main(argv: Sequence[str]) -> int:
     options = parse(
         model_first(argv), RunOptions, prog="saescope run", description=DESCRIPTION, usual=None if _names_a_model(argv) else DEMO
     )
+    if several(options.config):
+        return sweep_of_run(options)
     outcome = run(options.config, options.folder, replace=options.replace, resume=options.resume, reporter=Terminal())
     if options.json:
         print_json(outcome.result.to_json() if outcome.result else None)
     else:
         print_outcome(outcome, options.folder)
+    return 0
+
+
+def sweep_of_run(options: RunOptions, until: Literal["sae", "page"] = "page") -> int:
+    """A run, or its training, at each of several hook points."""
+    from saescope.cli.sweep import print_points, print_trained
+    from saescope.pipeline.sweep_job import sweep
+
+    out = options.folder
+    outcome = sweep(options.config, out, replace=options.replace, resume=options.resume, until=until, reporter=Terminal())
+    (print_trained if until == "sae" else print_points)(outcome, out, options.json)
     return 0
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from saescope.cli._common import console, parse, print_json
 from saescope.cli._reporter import Terminal
-from saescope.cli.run import RunOptions, model_first
+from saescope.cli.run import RunOptions, model_first, sweep_of_run
 from saescope.pipeline import run
 from saescope.pipeline.config import ArrayConfig
+from saescope.pipeline.sweep_config import several
 
 DESCRIPTION = """MODEL --text T --at HOOK: train an SAE and stop there; `saescope run` with the same options goes on with the rest.
+--at with several hook points (A,B or 'blocks.*.resid_post') trains an SAE at each, on one pass through the model.
 
 With --activations FILE (.npy or .safetensors, [tokens, width]) it trains on activations that somebody saved, without a model."""
 
@@ -38,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     if any(word == "--activations" or word.startswith("--activations=") for word in argv):
         return _train_on_array(parse(argv, ArrayOptions, prog="saescope train", description=DESCRIPTION))
     options = parse(model_first(argv), RunOptions, prog="saescope train", description=DESCRIPTION)
+    if several(options.config):
+        return sweep_of_run(options, until="sae")
     outcome = run(options.config, options.folder, replace=options.replace, resume=options.resume, until="sae", reporter=Terminal())
     _print_facts(outcome.folder.sae, options.folder, outcome.state == "done", options.json)
     return 0

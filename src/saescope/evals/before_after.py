@@ -21,6 +21,7 @@ from saescope.evals.standing import measure_rows
 from saescope.evals.text_passes import Progress, TextPasses
 from saescope.evals.top_texts import REACH, Reading, ReadTokens, Top
 from saescope.evals.topic_convergence import FAMILIES, Convergence, random_sets
+from saescope.models.route import Route
 from saescope.render.token_row import mark
 from saescope.saes.storage import sae_sha256
 
@@ -64,7 +65,7 @@ class BeforeAfterConfig:
 def before_after(
     sae: "SAE",
     lm: "LanguageModel",
-    at: "HookPoint | str",
+    at: "HookPoint | str | Route",
     text: Corpus,
     cfg: BeforeAfterConfig,
     *,
@@ -76,11 +77,11 @@ def before_after(
     Raises: ConfigError (no such neuron or feature; one that is positive in too few report documents), WidthMismatch, NoTokens
     (too few documents; no neuron or feature to choose), UnknownHookPoint, NonFiniteActivations.
     """
-    at = lm.resolve(at)
-    check_rows({"sae": sae}, lm, at)
-    _check_exists("neuron", cfg.neuron, sae.d_in, f"{at} of {lm.name}")
+    route = Route.of(lm, at)
+    check_rows({"sae": sae}, lm, route)
+    _check_exists("neuron", cfg.neuron, sae.d_in, f"{route.input} of {lm.name}")
     _check_exists("feature", cfg.feature, sae.d_sae, "the SAE")
-    passes = TextPasses(sae, lm, at, text, pack, cfg.families, progress or (lambda *_: None))
+    passes = TextPasses(sae, lm, route.input, text, pack, cfg.families, progress or (lambda *_: None))
     pair, warning = choose(passes, cfg.select_tokens, cfg.texts, cfg.entropy, neuron=cfg.neuron, feature=cfg.feature)
     watched = ReadTokens(latent=pair.feature, neuron=pair.neuron)
     reading, top = passes.top_texts("texts", passes.report(cfg.report_tokens), cfg.report_tokens, cfg.texts, watched)
@@ -88,7 +89,7 @@ def before_after(
     n_tokens, warnings = int(reading.counted.sum()), () if warning is None else (_stood_in(warning),)
     provenance = lm.fingerprint | {
         "sae_sha256": sae_sha256(sae),
-        "hook_point": str(at),
+        "hook_point": str(route),
         "corpus": text.name,
         "corpus_sha256": text.sha256,
         "n_tokens": n_tokens,

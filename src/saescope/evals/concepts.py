@@ -23,6 +23,7 @@ from saescope.evals.concept_table import Classes, ConceptTable
 from saescope.evals.concept_tokens import Chosen, DistinctTokens, TokenClasses, TokenLabels, TokenRule, TopTexts, token_rule
 from saescope.evals.controls import Coordinates, Moments, neurons
 from saescope.evals.sparsity import Firing
+from saescope.models.route import Route
 from saescope.saes.storage import sae_sha256
 from saescope.shapes import Float, Tensor
 
@@ -55,7 +56,7 @@ class ConceptConfig:
 def concepts(
     rows: Mapping[str, Dictionary],
     lm: "LanguageModel",
-    at: "HookPoint | str",
+    at: "HookPoint | str | Route",
     corpus: Corpus,
     cfg: ConceptConfig,
     *,
@@ -68,24 +69,24 @@ def concepts(
     `largest` gives max_i of some rows; those of the others take a pass over S of their own. Every label of the corpus is looked for.
     Raises: WidthMismatch, UnknownHookPoint, NoTokens, NonFiniteActivations.
     """
-    at = lm.resolve(at)
+    route = Route.of(lm, at)
     for name, row in rows.items():
-        if row.d_in != (width := lm.width(at)):
-            raise errors.WidthMismatch(f"row {name!r} reads d_in={row.d_in}, but {at} of {lm.name} is {width} wide.")
-    job = _Search(rows, lm, at, corpus, cfg, pack, progress or (lambda *_: None))
+        if row.d_in != (width := route.d_in(lm)):
+            raise errors.WidthMismatch(f"row {name!r} reads d_in={row.d_in}, but {route.input} of {lm.name} is {width} wide.")
+    job = _Search(rows, lm, route, corpus, cfg, pack, progress or (lambda *_: None))
     job.read_maxima(dict(largest or {}))
     job.select()
     return job.report()
 
 
-def neuron_row(lm: "LanguageModel", at: "HookPoint | str", corpus: Corpus, pack: PackConfig) -> Coordinates:
-    """The model's own coordinates at a hook point as a dictionary: two halves each where the text's first tokens show signs."""
-    at = lm.resolve(at)
-    fit = Moments(lm.width(at), sample_rows=1)
+def neuron_row(lm: "LanguageModel", at: "HookPoint | str | Route", corpus: Corpus, pack: PackConfig) -> Coordinates:
+    """The model's own coordinates, of what is read, as a dictionary: two halves each where the text's first tokens show signs."""
+    route = Route.of(lm, at).input
+    fit = Moments(route.d_in(lm), sample_rows=1)
     documents, _ = tokens.selection_documents(corpus)
     read, _ = tokens.DocumentReader(documents, lm.tokenizer, pack).take(_SIGN_TOKENS)
-    plain = EncodeOnly(Coordinates(torch.zeros(lm.width(at), device=lm.device), signed=False))
-    encode_pass(lm, at, tokens.batches(read, lm.tokenizer, pack), {"x": (plain, [fit])})
+    plain = EncodeOnly(Coordinates(torch.zeros(route.d_in(lm), device=lm.device), signed=False))
+    encode_pass(lm, route, tokens.batches(read, lm.tokenizer, pack), {"x": (plain, [fit])})
     return neurons(fit)
 
 
@@ -96,13 +97,13 @@ class _Search:
         self,
         rows: Mapping[str, Dictionary],
         lm: "LanguageModel",
-        at: "HookPoint",
+        route: Route,
         corpus: Corpus,
         cfg: ConceptConfig,
         pack: PackConfig,
         progress: Progress,
     ):
-        self.rows, self.lm, self.at, self.corpus, self.cfg, self.pack, self.progress = rows, lm, at, corpus, cfg, pack, progress
+        self.rows, self.lm, self.route, self.corpus, self.cfg, self.pack, self.progress = rows, lm, route, corpus, cfg, pack, progress
         documents, warning = tokens.selection_documents(corpus)
         self.documents, self.n_select = tokens.DocumentReader(documents, lm.tokenizer, pack).take(cfg.select_tokens)
         self.warnings = [warning] if warning else []
@@ -219,13 +220,13 @@ class _Search:
         reducers = {name: (EncodeOnly(self.rows[name]), [*own, *(shared if name == first else ())]) for name, own in sinks.items()}
         batches = tokens.batches(self.labeller.watch(documents) if labelled else documents, self.lm.tokenizer, self.pack)
         labels = self.labeller if labelled else None
-        return encode_pass(self.lm, self.at, batches, reducers, labels=labels, progress=lambda done: self.progress(part, done, n))
+        return encode_pass(self.lm, self.route.input, batches, reducers, labels=labels, progress=lambda done: self.progress(part, done, n))
 
     def _origin(self) -> dict[str, Any]:
         return {
             **({"sae_sha256": sae_sha256(self.rows["sae"])} if "sae" in self.rows else {}),
             **self.lm.fingerprint,
-            "hook_point": str(self.at),
+            "hook_point": str(self.route),
             "corpus": self.corpus.name,
             "corpus_sha256": self.corpus.sha256,
             "context_length": self.pack.context,

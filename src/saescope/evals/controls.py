@@ -14,6 +14,7 @@ from saescope.activations.encode import Chunk, Dictionary
 from saescope.draws import draws
 from saescope.errors import ConfigError, did_you_mean
 from saescope.saes.base import SAE
+from saescope.saes.crosscoder import Crosscoder
 from saescope.saes.init import geometric_median
 from saescope.saes.registry import build
 from saescope.shapes import Float, Tensor
@@ -29,7 +30,10 @@ TRAINED = {
 
 
 class Moments:
-    """Reducer over the selection documents: mean, covariance, sign and a sample of x, and the L0 of the SAE that reads it."""
+    """Reducer over the selection documents: mean, covariance, sign and a sample of x, and the L0 of the SAE that reads it.
+
+    Of a transcoder x is its target here: what is ablated.
+    """
 
     def __init__(self, d_in: int, *, sample_rows: int = 4096):
         self.x = CoMoments(d_in, d_in)
@@ -37,7 +41,7 @@ class Moments:
         self.sample_rows, self.sample = sample_rows, torch.zeros(0, d_in)
 
     def add(self, chunk: Chunk) -> None:
-        x = chunk.x[chunk.counted]
+        x = chunk.target[chunk.counted]
         if len(x) == 0:
             return
         self.x.add(x, x)
@@ -71,6 +75,15 @@ class Moments:
     def k(self) -> int:
         """round(L0): the latents per token that the controls may use."""
         return max(1, round(self.active_latents / self.n))
+
+    def times(self, scales: Float[Tensor, " d_in"]) -> "Moments":
+        """Those of scales * x."""
+        scaled = Moments(len(scales), sample_rows=self.sample_rows)
+        s = scales.detach().cpu().double()
+        scaled.x.n, scaled.x.mean_x, scaled.x.c_xy = self.x.n, self.x.mean_x * s, self.x.c_xy * s[:, None] * s
+        scaled.active_latents, scaled.minimum = self.active_latents, self.minimum
+        scaled.sample = self.sample * scales.to(self.sample.device, self.sample.dtype)
+        return scaled
 
     def principal_axes(self) -> Float[Tensor, "d_in d_in"]:
         """Eigenvectors of the covariance as columns, largest variance first."""
@@ -144,6 +157,23 @@ class KLargest(nn.Module):
         return self
 
 
+class Rescaled(nn.Module):
+    """A dictionary in units in which the coordinates of several hook points weigh alike: x_hat = dictionary(scales x) / scales."""
+
+    scales: Float[Tensor, " d"]
+
+    def __init__(self, dictionary: Dictionary, scales: Float[Tensor, " d"]):
+        super().__init__()
+        self.dictionary, self.d_in, self.d_sae = dictionary, dictionary.d_in, dictionary.d_sae
+        self.register_buffer("scales", scales.detach().clone())
+
+    def encode(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d_sae"]:
+        return self.dictionary.encode(x * self.scales)
+
+    def decode(self, latents: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d"]:
+        return self.dictionary.decode(latents) / self.scales
+
+
 def neurons(fit: Moments) -> Coordinates:
     """x itself: dense, exact."""
     return Coordinates(torch.zeros_like(fit.mean), signed=fit.signed)
@@ -180,6 +210,12 @@ def control(name: str, sae: Dictionary, fit: Moments, *, seed: int = 0) -> Dicti
     """A control row by its name. Raises: ConfigError for a name there is not."""
     if name == "neurons":
         return neurons(fit)
+    if isinstance(sae, Crosscoder):
+        return Rescaled(_fitted(name, sae, fit.times(sae.scales), seed=seed), sae.scales)
+    return _fitted(name, sae, fit, seed=seed)
+
+
+def _fitted(name: str, sae: Dictionary, fit: Moments, *, seed: int) -> Dictionary:
     if name == "neurons_topk":
         return neurons_topk(fit, fit.k)
     if name == "pca":
@@ -195,6 +231,10 @@ def impossible(name: str, sae: Dictionary) -> str | None:
     """Why a control cannot be made for this dictionary, or None."""
     if name == "untrained" and not isinstance(sae, SAE):
         return f"{type(sae).__name__} is not an SAE class of saescope: its initialisation is unknown"
+    if isinstance(sae, SAE) and sae.transcodes:
+        if name in ("untrained", "random_dictionary"):
+            return "random directions know nothing of a target elsewhere: as ablating it to its mean (recovered.mean = 0)"
+        return "it rebuilds what it reads, and a transcoder's target is another hook point than it reads"
     return None
 
 

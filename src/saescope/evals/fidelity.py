@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from saescope.activations.encode import Dictionary
+from saescope.evals.per_point import CleanActs, row_of
 from saescope.evals.result import Better, Metric
 from saescope.evals.sums import Array, DocumentSums, Intervals, mean
-from saescope.interventions.edits import Ablate, Replace
+from saescope.interventions.edits import Ablate, Patch, Replace
+from saescope.models.route import Route
 from saescope.shapes import Bool, Float, Int, Tensor
 
 if TYPE_CHECKING:
@@ -99,37 +101,45 @@ def recovered(tokens: Array, clean: Array, spliced: Array, ablated: Array) -> Ar
 @torch.no_grad()
 def fidelity_pass(
     lm: "LanguageModel",
-    at: "HookPoint",
+    at: "HookPoint | Route",
     batches: "Iterable[TokenBatch]",
     splices: "Sequence[Splice]",
     sums: Fidelity,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Fill `sums` from the batches: one clean forward each, and one or two for every splice."""
-    done = 0
+    done, route = 0, Route.of(lm, at)
     for batch in batches:
         done += int(batch.counted.sum())
         if bool(batch.predicts_with_bos.any()):
-            clean = _Clean(_logits(lm, batch), batch)
+            logits, acts = _clean_pass(lm, route, batch)
+            clean = _Clean(logits, batch)
             ones = torch.ones_like(clean.ce)
             exact = {"tokens": ones, "clean": clean.ce, "clean.kl": 0 * ones, "clean.top1_agree": ones, "clean.tv": 0 * ones}
             sums.counted.add(clean.docs[clean.counted], {key: value[clean.counted] for key, value in exact.items()})
             sums.everywhere.add(clean.docs, {"tokens": ones, "clean": clean.ce})
             for splice in splices:
-                logits = _logits(lm, batch, splice.edit(batch.counted))
+                logits = _logits(lm, batch, splice.edits(batch.counted, acts))
                 values = clean.against(logits, compare=splice.compare)
                 sums.counted.add(clean.docs[clean.counted], {splice.name + key: value[clean.counted] for key, value in values.items()})
                 if splice.with_bos:
-                    logits = _logits(lm, batch, splice.edit(batch.mask))
+                    logits = _logits(lm, batch, splice.edits(batch.mask, acts))
                     sums.everywhere.add(clean.docs, {splice.name: clean.against(logits, compare=False)[""]})
         if progress:
             progress(done)
 
 
-def _logits(lm: "LanguageModel", batch: "TokenBatch", *edits: Any) -> Float[Tensor, "batch pos d_vocab"]:
+def _logits(lm: "LanguageModel", batch: "TokenBatch", edits: Sequence[Any]) -> Float[Tensor, "batch pos d_vocab"]:
     logits = lm.run(batch.tokens, mask=batch.mask, edit=edits).logits
     assert logits is not None, "a pass without stop_at has logits"
     return logits
+
+
+def _clean_pass(lm: "LanguageModel", route: Route, batch: "TokenBatch") -> tuple[Float[Tensor, "batch pos d_vocab"], CleanActs]:
+    """Logits, and the activations where splices are made of them: edits at one hook point would change what is read at the next."""
+    run = lm.run(batch.tokens, mask=batch.mask, read=route.reads if len(route.reads) > 1 else ())
+    assert run.logits is not None, "a pass without stop_at has logits"
+    return run.logits, CleanActs(route, run.acts)
 
 
 @dataclass(frozen=True)
@@ -137,24 +147,40 @@ class Splice:
     """What takes the place of x in one row's forwards."""
 
     name: str
-    edit: Callable[[Bool[Tensor, "batch pos"]], Any]
-    """The edit, from the positions it acts on."""
+    edits: Callable[[Bool[Tensor, "batch pos"], CleanActs], Sequence[Any]]
+    """The edits, from the positions they act on and what the clean model has there."""
     with_bos: bool
     """Whether the splice of all real positions is measured too: one more forward."""
     compare: bool = True
     """Whether KL, agreement and total variation are measured."""
 
 
-def splices(at: "HookPoint", mean_x: Float[Tensor, " d"], rows: Mapping[str, Dictionary], with_bos: Collection[str]) -> list[Splice]:
-    """The two ablations of x, and x_hat of every row."""
-    return [
-        Splice("zero", lambda where: Ablate(None, how="zero", at=at, positions=where), with_bos=True, compare=False),
-        Splice("mean", lambda where: Ablate(None, how="mean", at=at, reference=mean_x, positions=where), with_bos=True, compare=False),
-        *(
-            Splice(name, lambda where, row=row: Replace(row, at=at, positions=where), with_bos=name in with_bos)  # type: ignore[misc]
-            for name, row in rows.items()
-        ),
-    ]
+def splices(
+    at: "HookPoint | Route", mean_x: Float[Tensor, " d"], rows: Mapping[str, Dictionary], with_bos: Collection[str]
+) -> list[Splice]:
+    """The two ablations of what is reconstructed, x_hat of every row and, of the row `sae` of a crosscoder, of each hook point alone."""
+    route = at if isinstance(at, Route) else Route((at,))
+    points = route.writes
+    several = len(route.reads) > 1
+
+    def zero(where: Tensor, _: CleanActs) -> list[Any]:
+        return [Ablate(None, how="zero", at=point, positions=where) for point in points]
+
+    def at_mean(where: Tensor, clean: CleanActs) -> list[Any]:
+        return [Ablate(None, how="mean", at=point, reference=part, positions=where) for point, part in clean.parts(mean_x).items()]
+
+    def replaced(row: Dictionary) -> Callable[[Tensor, CleanActs], list[Any]]:
+        return lambda where, _: [Replace(row, at=points[0], positions=where, read=route.reads[0] if route.target else None)]
+
+    def patched(row: Dictionary, which: "Sequence[HookPoint]") -> Callable[[Tensor, CleanActs], list[Any]]:
+        return lambda where, clean: [Patch(clean.x_hat(row)[point], at=point, positions=where) for point in which]
+
+    found = [Splice("zero", zero, with_bos=True, compare=False), Splice("mean", at_mean, with_bos=True, compare=False)]
+    for name, row in rows.items():
+        found.append(Splice(name, patched(row, points) if several else replaced(row), with_bos=name in with_bos))
+    if several and "sae" in rows:
+        found += [Splice(row_of(point), patched(rows["sae"], [point]), with_bos=False) for point in points]
+    return found
 
 
 class _Clean:

@@ -4,6 +4,7 @@ import torch
 
 from saescope.activations.encode import Dictionary
 from saescope.evals.result import Metric
+from saescope.saes.crosscoder import Crosscoder
 from saescope.shapes import Float, Tensor
 
 PAIR_BUDGET = 2**39
@@ -14,18 +15,24 @@ BLOCK_BUDGET = 2**24
 
 @torch.no_grad()
 def geometry(dictionary: Dictionary) -> tuple[dict[str, Metric], dict[str, Float[Tensor, " d_sae"]]]:
-    """Metrics, and per-latent columns (NaN where not measured). Dictionaries without weight matrices are skipped."""
+    """Metrics, and per-latent columns (NaN where not measured). Dictionaries without weight matrices are skipped.
+
+    Of a crosscoder: with its hook points scaled alike, and a column `block_norm_l` for each (1 at the one where a latent's row is longest).
+    """
     W_dec = getattr(dictionary, "W_dec", None)
     if W_dec is None:
         reason = "this row has no decoder matrix"
         keys = ("enc_dec_cos", "max_dec_cos", "effective_rank")
         return {f"geometry.{key}": Metric(None, status="skipped", reason=reason) for key in keys}, {}
-    W_dec = W_dec.detach().float()
-    columns = {"max_dec_cos": max_decoder_cosines(W_dec), "decoder_norm": W_dec.norm(dim=1)}
+    W_dec, W_enc = W_dec.detach().float(), getattr(dictionary, "W_enc", None)
+    columns: dict[str, Tensor] = {}
+    if isinstance(dictionary, Crosscoder):
+        W_enc, W_dec = (weight.float() for weight in dictionary.comparable())
+        columns = {f"block_norm_{i}": norms for i, norms in enumerate(dictionary.block_norms().unbind(1))}
+    columns |= {"max_dec_cos": max_decoder_cosines(W_dec), "decoder_norm": W_dec.norm(dim=1)}
     rank = Metric(effective_rank(W_dec), n=len(W_dec), unit="dimensions", better="higher")
     metrics = {"geometry.max_dec_cos": _median(columns["max_dec_cos"], ""), "geometry.effective_rank": rank}
-    W_enc = getattr(dictionary, "W_enc", None)
-    if W_enc is None or W_enc.T.shape != W_dec.shape:
+    if W_enc is None or W_enc.T.shape != W_dec.shape or getattr(dictionary, "transcodes", False):
         reason = "encoder and decoder have no comparable rows"
         return {"geometry.enc_dec_cos": Metric(None, status="skipped", reason=reason), **metrics}, columns
     columns["enc_dec_cos"] = torch.nn.functional.cosine_similarity(W_enc.detach().float().T, W_dec, dim=1)

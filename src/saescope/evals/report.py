@@ -102,7 +102,7 @@ def note(result: EvalResult) -> str:
     return (
         f"Held-out text: {fidelity or 0:,} predictions, {read or 0:,} activations (dead: silent in {dead or 0:,} tokens); "
         "special tokens and position 0 are not counted. Intervals: 95 %, over documents."
-    )
+    ) + (f" {spliced}" if (spliced := result.provenance.get("spliced")) else "")
 
 
 def _summary(result: EvalResult, row: str) -> str:

@@ -7,10 +7,13 @@ import torch
 
 from saescope import errors
 from saescope.activations.encode import Dictionary, Reducer
+from saescope.evals.per_point import Alike
 from saescope.evals.reconstruction import Reconstruction
 from saescope.evals.result import Metric
 from saescope.evals.sparsity import Firing, Sparsity, density_histogram
 from saescope.evals.sums import Intervals
+from saescope.models.route import Route
+from saescope.saes.base import SAE
 from saescope.shapes import Tensor
 
 if TYPE_CHECKING:
@@ -19,13 +22,15 @@ if TYPE_CHECKING:
 
 
 class RowReducers:
-    """The reducers of one row."""
+    """The reducers of one row. With `scales`, reconstruction is measured on scales * target: the hook points of a crosscoder alike."""
 
-    def __init__(self, row: Dictionary, intervals: Intervals):
+    def __init__(self, row: Dictionary, intervals: Intervals, scales: Tensor | None = None):
         W_dec = getattr(row, "W_dec", None)
-        norms = torch.ones(row.d_sae) if W_dec is None else W_dec.detach().float().norm(dim=1)
+        norms = torch.ones(row.d_sae) if W_dec is None else W_dec.norm(dim=1)
+        norms = (row.decoder_norms() if isinstance(row, SAE) else norms).detach().float()
         self.reconstruction, self.sparsity, self.firing = Reconstruction(intervals), Sparsity(norms, intervals), Firing(row.d_sae)
-        self.all: list[Reducer] = [self.reconstruction, self.sparsity, self.firing]
+        reconstruction = self.reconstruction if scales is None else Alike(self.reconstruction, scales)
+        self.all: list[Reducer] = [reconstruction, self.sparsity, self.firing]
 
     def metrics(self) -> dict[str, Metric]:
         return self.reconstruction.result() | self.sparsity.result() | self.firing.result()
@@ -51,14 +56,26 @@ class RowReducers:
         }
 
 
-def check_rows(rows: Mapping[str, Dictionary], lm: "LanguageModel", at: "HookPoint") -> None:
+def check_rows(rows: Mapping[str, Dictionary], lm: "LanguageModel", at: "HookPoint | Route") -> None:
+    """Raises: ConfigError without a row "sae"; WidthMismatch for a row that reads or writes another width than there is."""
     if "sae" not in rows:
         raise errors.ConfigError(f"evaluate got rows {list(rows)}, but one must be 'sae': the controls are matched to its L0.")
-    width = lm.width(at)
+    route = Route.of(lm, at)
     for name, row in rows.items():
-        if row.d_in != width:
-            fitting = [str(info.at) for info in lm.hook_points() if info.width == row.d_in]
-            raise errors.WidthMismatch(
-                f"row {name!r} reads d_in={row.d_in}, but {at} of {lm.name} is {width} wide. "
-                f"Hook points of width {row.d_in}: {', '.join(fitting) or 'none'}. List all: saescope hooks {lm.name}"
-            )
+        check_widths(row, lm, route, what=f"row {name!r}")
+
+
+def check_widths(dictionary: Dictionary, lm: "LanguageModel", route: Route, *, what: str) -> None:
+    """Raises: WidthMismatch if a dictionary reads or writes another width than the hook points have, with those that would fit."""
+    if dictionary.d_in != (width := route.d_in(lm)):
+        fitting = [str(info.at) for info in lm.hook_points() if info.width == dictionary.d_in]
+        raise errors.WidthMismatch(
+            f"{what} reads d_in={dictionary.d_in}, but {','.join(map(str, route.reads))} of {lm.name} is {width} wide. "
+            f"Hook points of width {dictionary.d_in}: {', '.join(fitting) or 'none'}. List all: saescope hooks {lm.name}"
+        )
+    d_out = getattr(dictionary, "d_out", dictionary.d_in)
+    if d_out != (width := route.d_out(lm)):
+        raise errors.WidthMismatch(
+            f"{what} writes d_out={d_out}, but {','.join(map(str, route.writes))} of {lm.name} is {width} wide. "
+            f"Give the hook point that it was trained to reconstruct (--target); list all: saescope hooks {lm.name}"
+        )

@@ -10,6 +10,7 @@ from saescope.data.packing import PackConfig
 from saescope.evals import tokens
 from saescope.evals.top_texts import Reading, ReadTokens, Top, TopTexts
 from saescope.evals.topic_convergence import Subjects
+from saescope.models.route import Route
 
 if TYPE_CHECKING:
     from saescope.models.hook_point import HookPoint
@@ -20,13 +21,13 @@ Progress = Callable[[str, int, int], None]
 
 
 class TextPasses:
-    """A dictionary at its hook point, and a text with those of its families of labels that say what it is about."""
+    """A dictionary at what it reads, and a text with those of its families of labels that say what it is about."""
 
     def __init__(
         self,
         sae: Dictionary,
         lm: "LanguageModel",
-        at: "HookPoint",
+        at: "HookPoint | Route",
         text: Corpus,
         pack: PackConfig,
         families: Sequence[str],

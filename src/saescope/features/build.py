@@ -36,6 +36,7 @@ from saescope.features.spool import Spool
 from saescope.features.store import FeatureStore
 from saescope.features.tables import bundle_content
 from saescope.files import MANIFEST, ArtifactWriter, canonical_json, read_manifest
+from saescope.models.route import Route
 from saescope.saes.storage import sae_sha256
 from saescope.shapes import Float, Tensor
 
@@ -68,7 +69,7 @@ class FeatureConfig:
 def build_features(
     sae: Dictionary,
     lm: "LanguageModel",
-    at: "str | HookPoint",
+    at: "str | HookPoint | Route",
     text: Corpus,
     folder: Path | str,
     cfg: FeatureConfig | None = None,
@@ -80,17 +81,18 @@ def build_features(
 
     The text is the corpus's "train" part in the order of epoch 0 of `cfg.seed` (a Hub stream: in its own order): documents that
     are held out are never read. A folder that holds the finished bundle of the same arguments is opened, not built again.
-    `progress` is called with the counted tokens read.
+    `at` may be a `Route`: latents are read from what it reads, logit effects go through what it writes (of a crosscoder, its last
+    hook point). `progress` is called with the counted tokens read.
     Raises: WidthMismatch, UnknownHookPoint, NoTokens, NonFiniteActivations, OutputOccupied, DiskFull, OutputNotWritable.
     """
-    cfg, at, folder = cfg or FeatureConfig(), lm.resolve(at), Path(folder)
-    if (width := lm.width(at)) != sae.d_in:
+    cfg, route, folder = cfg or FeatureConfig(), Route.of(lm, at), Path(folder)
+    if (width := route.d_in(lm)) != sae.d_in:
         raise errors.WidthMismatch(
-            f"the dictionary reads d_in={sae.d_in}, but {at} of {lm.name} is {width} wide. "
+            f"the dictionary reads d_in={sae.d_in}, but {route.input} of {lm.name} is {width} wide. "
             f"Give the hook point it was trained at (--at); list all: saescope hooks {lm.name}"
         )
     config = {"features": asdict(cfg), "pack": asdict(pack)}
-    origin = _origin(sae, lm, at, text, cfg)
+    origin = _origin(sae, lm, route, text, cfg)
     if _is_finished(folder, config, origin):
         return FeatureStore.open(folder)
     make_folder(folder)
@@ -98,23 +100,24 @@ def build_features(
         left.unlink()
     with torch.no_grad():
         W_dec = weights.directions(sae)
-        sampled = _sampled_reducers(sae, W_dec, at, cfg)
+        sampled = _sampled_reducers(sae, W_dec, route, cfg)
         spool = Spool(folder / "parts", sae.d_sae, sampled, {"config": config, "provenance": origin})
-        _encode(sae, lm, at, packed(text.documents("train", epoch=0, seed=cfg.seed), lm.tokenizer, pack), spool, cfg.n_tokens, progress)
-        _write(folder, config, origin, bundle_content(sae, lm, at, W_dec, spool, cfg.seed, cfg.coactive_tokens))
+        batches = packed(text.documents("train", epoch=0, seed=cfg.seed), lm.tokenizer, pack)
+        _encode(sae, lm, route.input, batches, spool, cfg.n_tokens, progress)
+        _write(folder, config, origin, bundle_content(sae, lm, route, W_dec, spool, cfg.seed, cfg.coactive_tokens))
     spool.remove()
     return FeatureStore.open(folder, verify="size")
 
 
-def _sampled_reducers(sae: Dictionary, W_dec: Float[Tensor, "d_sae d_out"], at: "HookPoint", cfg: FeatureConfig) -> dict[str, PassReducer]:
+def _sampled_reducers(sae: Dictionary, W_dec: Float[Tensor, "d_sae d_out"], route: Route, cfg: FeatureConfig) -> dict[str, PassReducer]:
     """What must be reduced while x is there."""
     reducers: dict[str, PassReducer] = {"near_misses": NearMisses(sae, cfg.seed, cfg.sampled_share)}
-    if at.kind == "mlp_post" and W_dec.shape[1] == sae.d_in:
+    if route.only is not None and route.only.kind == "mlp_post" and W_dec.shape[1] == sae.d_in:
         reducers["neurons"] = NeuronCorrelation(W_dec, cfg.seed, cfg.sampled_share)
     return reducers
 
 
-def _encode(sae, lm, at, batches, spool: Spool, n_tokens: int, progress) -> None:
+def _encode(sae, lm, route: Route, batches, spool: Spool, n_tokens: int, progress) -> None:
     """The one pass, from where the spool's cursor stands; parts are committed between batches."""
     before, read = spool.n_tokens, spool.n_batches
 
@@ -129,7 +132,7 @@ def _encode(sae, lm, at, batches, spool: Spool, n_tokens: int, progress) -> None
     if before < n_tokens:
         reducers: list[Reducer] = [spool, *spool.others.values()]
         rest = islice(batches, read, None)
-        done = encode_pass(lm, at, rest, {"sae": (EncodeOnly(sae), reducers)}, n_tokens=n_tokens - before, progress=after_batch)
+        done = encode_pass(lm, route, rest, {"sae": (EncodeOnly(sae), reducers)}, n_tokens=n_tokens - before, progress=after_batch)
         spool.commit(read, before + done)
 
 
@@ -143,13 +146,13 @@ def _write(folder: Path, config: dict[str, Any], origin: dict[str, Any], content
     writer.commit(config=config, provenance=origin, state=content["state"])
 
 
-def _origin(sae, lm, at: "HookPoint", text: Corpus, cfg: FeatureConfig) -> dict[str, Any]:
+def _origin(sae, lm, route: Route, text: Corpus, cfg: FeatureConfig) -> dict[str, Any]:
     """What the bundle was made from; together with the configs it decides every byte."""
     order = "file order" if text.streaming else f"epoch 0 of seed {cfg.seed}"
     origin = {
         "sae_sha256": sae_sha256(sae),
         **lm.fingerprint,
-        "hook_point": str(at),
+        "hook_point": str(route),
         "corpus": text.name,
         "corpus_sha256": text.sha256,
         "text_part": f"train, {order}",

@@ -14,10 +14,10 @@ from saescope.features.reducer import PartReducer
 from saescope.features.spool import Spool
 from saescope.features.tokens_fired import TokensFired
 from saescope.features.windows import Windows, gathered, token_table
+from saescope.models.route import Route
 from saescope.shapes import Float, Tensor
 
 if TYPE_CHECKING:
-    from saescope.models.hook_point import HookPoint
     from saescope.models.language_model import LanguageModel
     from saescope.models.tokenizer import Tokenizer
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def bundle_content(
     sae: Dictionary,
     lm: "LanguageModel",
-    at: "HookPoint",
+    route: Route,
     W_dec: Float[Tensor, "d_sae d_out"],
     spool: Spool,
     seed: int,
@@ -46,7 +46,7 @@ def bundle_content(
         windows.add(part)
     row_index, tokens = token_table(spool.parts())
     tokens_fired, fired_columns = fired.result()
-    table = {"feature": np.arange(F), **counts, **fired_columns, **_weight_columns(sae, lm, at, W_dec, counts["sum_abs"])}
+    table = {"feature": np.arange(F), **counts, **fired_columns, **_weight_columns(sae, lm, route, W_dec, counts["sum_abs"])}
     if "neurons" in spool.others:
         table |= spool.others["neurons"].result()
     table["top_exp"] = np.where(counts["n_active"] > 0, counts["top_exp"].astype(np.float64), np.nan)
@@ -67,12 +67,12 @@ def bundle_content(
 
 
 def _weight_columns(
-    sae: Dictionary, lm: "LanguageModel", at: "HookPoint", W_dec: Float[Tensor, "d_sae d_out"], sum_abs: np.ndarray
+    sae: Dictionary, lm: "LanguageModel", route: Route, W_dec: Float[Tensor, "d_sae d_out"], sum_abs: np.ndarray
 ) -> dict[str, np.ndarray]:
     mass = sum_abs * W_dec.norm(dim=1).cpu().double().numpy()
     columns = {"mass_share": mass / (mass.sum() or 1.0), "enc_dec_cos": weights.encoder_cosine(sae, W_dec)}
     try:
-        return columns | weights.logit_columns(lm, at, W_dec)
+        return columns | weights.logit_columns(lm, *weights.written_last(sae, lm, route, W_dec))
     except errors.UnknownHookPoint:  # no direct path from here to the logits: those columns stay NULL
         return columns
 
@@ -82,8 +82,8 @@ def _pair_table(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The rows of PAIRS, and each feature's largest decoder cosine with another."""
     near = {"decoder": weights.neighbours(W_dec)}
-    if isinstance(W_enc := getattr(sae, "W_enc", None), Tensor):
-        near["encoder"] = weights.neighbours(W_enc.detach().float().T)
+    if (W_enc := weights.encoder(sae)) is not None:
+        near["encoder"] = weights.neighbours(W_enc.T)
     tables = [{"kind": "coactive", "cos": weights.pair_cosine(W_dec, coactive["a"], coactive["b"]), **coactive}]
     tables += [{"kind": kind, **t, **dict.fromkeys(("corr", "n_both"), np.full(len(t["a"]), np.nan))} for kind, t in near.items()]
     table = {name: np.concatenate([t[name] for t in tables]) for name in ("a", "b", "cos", "corr", "n_both")}

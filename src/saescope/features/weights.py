@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from saescope.activations.encode import Dictionary
+from saescope.models.route import Route
+from saescope.saes.crosscoder import Crosscoder
 from saescope.shapes import Float, Tensor
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ BLOCK_NUMBERS = 2**24
 
 
 def directions(dictionary: Dictionary) -> Float[Tensor, "d_sae d_out"]:
-    """W_dec; of a dictionary that names none, what each latent alone adds to x_hat: decode(one_i) - decode(0)."""
+    """W_dec, of a crosscoder with its hook points scaled alike; of a dictionary that names none, what each latent alone adds to
+    x_hat: decode(one_i) - decode(0)."""
+    if isinstance(dictionary, Crosscoder):
+        return dictionary.comparable()[1].float()
     if isinstance(W_dec := getattr(dictionary, "W_dec", None), Tensor):
         return W_dec.detach().float()
     own = [*dictionary.parameters(), *dictionary.buffers()] if isinstance(dictionary, torch.nn.Module) else []
@@ -36,10 +41,29 @@ def directions(dictionary: Dictionary) -> Float[Tensor, "d_sae d_out"]:
 
 def encoder_cosine(dictionary: Dictionary, W_dec: Float[Tensor, "d_sae d_out"]) -> np.ndarray:
     """cos(W_enc[:, i], W_dec[i]); NaN where there is no W_enc, or it reads another space than W_dec writes."""
-    W_enc = getattr(dictionary, "W_enc", None)
-    if not isinstance(W_enc, Tensor) or W_enc.shape[0] != W_dec.shape[1]:
+    W_enc = encoder(dictionary)
+    if W_enc is None or W_enc.shape[0] != W_dec.shape[1] or getattr(dictionary, "transcodes", False):
         return np.full(len(W_dec), np.nan, np.float32)
-    return torch.cosine_similarity(W_enc.detach().float().T, W_dec, dim=1).cpu().numpy()
+    return torch.cosine_similarity(W_enc.T, W_dec, dim=1).cpu().numpy()
+
+
+def encoder(dictionary: Dictionary) -> Float[Tensor, "d_in d_sae"] | None:
+    """W_enc, of a crosscoder with its hook points scaled alike; None where there is none."""
+    if isinstance(dictionary, Crosscoder):
+        return dictionary.comparable()[0].float()
+    W_enc = getattr(dictionary, "W_enc", None)
+    return W_enc.detach().float() if isinstance(W_enc, Tensor) else None
+
+
+def written_last(
+    dictionary: Dictionary, lm: "LanguageModel", route: Route, W_dec: Float[Tensor, "d_sae d_out"]
+) -> "tuple[HookPoint, Float[Tensor, 'd_sae d']]":
+    """The last hook point that is written, and what each latent adds there, in the model's own units."""
+    last = max(route.writes)
+    columns = route.slices(lm)[last]
+    if isinstance(dictionary, Crosscoder):
+        W_dec = dictionary.W_dec.detach().float()
+    return last, W_dec[:, columns]
 
 
 def neighbours(vectors: Float[Tensor, "n d"], k: int = N_NEIGHBOURS) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ import torch
 from saescope import errors
 from saescope.models.edit import Positions
 from saescope.models.hook_point import HookPoint
+from saescope.saes.base import SAE
 from saescope.shapes import Bool, Float, Tensor
 
 
@@ -45,26 +46,71 @@ class _OnePoint:
 
 @dataclass(frozen=True, eq=False)
 class Replace(_OnePoint):
-    """x' = x_hat: the reconstruction instead of the activation, error dropped. The edit behind "loss recovered"."""
+    """x' = x_hat: the reconstruction instead of the activation, error dropped. The edit behind "loss recovered".
+
+    With `read`, a transcoder: what it makes of the vectors at `read` stands at `at`.
+    """
 
     sae: Dictionary
+    at: str | HookPoint
+    positions: Positions = "all"
+    read: str | HookPoint | None = None
+
+    def __post_init__(self) -> None:
+        self._parse()
+
+    @property
+    def reads(self) -> HookPoint:
+        return HookPoint.parse(self.at if self.read is None else self.read)
+
+    @property
+    def overwrites(self) -> bool:
+        return self.read is not None
+
+    @property
+    def key(self) -> Hashable:
+        return ("replace", id(self.sae), self.reads, self._key_of_positions())
+
+    def join(self, others: "Sequence[Replace]") -> "Replace":
+        """Itself: replacing twice is replacing once."""
+        return self
+
+    def delta(self, x: Float[Tensor, "batch pos d"], where: Bool[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_out"]:
+        x = _as_input(x, self.sae)
+        x_hat = self.sae(x) if isinstance(self.sae, SAE) else self.sae.decode(self.sae.encode(x))
+        return x_hat if self.overwrites else x_hat - x
+
+
+@dataclass(frozen=True, eq=False)
+class Patch(_OnePoint):
+    """x' = value, vectors from elsewhere: of another run, or of a crosscoder, whose x_hat at one point takes all of its points.
+
+    Raises: ConfigError, when it is applied, if value and x differ in shape.
+    """
+
+    value: Float[Tensor, "batch pos d"]
     at: str | HookPoint
     positions: Positions = "all"
 
     def __post_init__(self) -> None:
         self._parse()
 
+    overwrites = True
+
     @property
     def key(self) -> Hashable:
-        return ("replace", id(self.sae), self._key_of_positions())
+        return ("patch", id(self))
 
-    def join(self, others: "Sequence[Replace]") -> "Replace":
-        """Itself: replacing twice is replacing once."""
+    def join(self, others: "Sequence[Patch]") -> "Patch":
         return self
 
     def delta(self, x: Float[Tensor, "batch pos d"], where: Bool[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d"]:
-        x = _as_input(x, self.sae)
-        return self.sae.decode(self.sae.encode(x)) - x
+        if self.value.shape != x.shape:
+            raise errors.ConfigError(
+                f"Patch holds vectors of shape {list(self.value.shape)}, but {self.at} has {list(x.shape)}. Give one for each position; "
+                "where a pass is out of memory and runs in parts, give it fewer sequences."
+            )
+        return self.value
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,8 @@ class Edit(Protocol):
 
     `delta` sees the vectors at `reads` (usually `at` itself) and gives what is added at `at`; the door adds it where `where`
     is True, and nowhere else. Edits of equal `key` at one point are joined into one delta, so that they see the same vectors.
+    An edit with an attribute `overwrites` that is True gives the new vector itself, in the place of x + delta: what reads elsewhere
+    does not know x.
     """
 
     @property

@@ -101,7 +101,9 @@ class Session:
         return x
 
     def _edited(self, edit: Edit, x: Tensor, where_BP: Tensor) -> Tensor:
+        if edit.reads != edit.at and edit.reads not in self._seen:
+            raise errors.ConfigError(f"an edit at {edit.at} reads {edit.reads}, which the pass reaches later. Name an earlier hook point.")
         source = x if edit.reads == edit.at else self._seen[edit.reads]
         where_BP = where_BP.to(x.device)
         delta = edit.delta(source, where_BP.to(source.device)).to(device=x.device, dtype=x.dtype)
-        return torch.where(where_BP[..., None], x + delta, x)
+        return torch.where(where_BP[..., None], delta if getattr(edit, "overwrites", False) else x + delta, x)

@@ -1,18 +1,23 @@
 """What a run is asked to do. The same fields are the flags of `saescope run`."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from saescope.config import from_dict, to_dict
-from saescope.errors import ConfigError
+from saescope.errors import ConfigError, did_you_mean
 from saescope.models.loading import BUNDLED
+from saescope.pipeline.objectives import ObjectiveConfig
+from saescope.pipeline.trackers import tracker_names
 from saescope.training.config import TrainConfig
 
-FREE = ("device", "log_steps", "checkpoint_minutes", "checkpoint_steps")
+FREE = ("device", "log", "log_steps", "checkpoint_minutes", "checkpoint_steps")
 """Fields in which a run may be continued with another value."""
-OPEN = ("context", "packing", "d_sae", "expansion", "k", "l1", "lr", "dead_tokens")
+SHARED_OPTIONS = ("k", "l1", "l0")
+"""Options that several architectures have, with a flag of their own."""
+OPEN = ("context", "packing", "d_sae", "expansion", *SHARED_OPTIONS, "lr", "dead_tokens")
 """Fields that may be left open (None, "auto") and are chosen when the model and the text are known."""
 
 
@@ -65,16 +70,22 @@ class TextConfig:
 class SAEConfig:
     """Which SAE is trained."""
 
-    sae: Literal["batch_topk", "topk", "relu"] = "batch_topk"
-    """Architecture."""
+    sae: str = "batch_topk"
+    """Architecture: batch_topk, topk, relu, gated, jumprelu, matryoshka, autoencoder, transcoder, skip_transcoder, crosscoder."""
     d_sae: int | None = None
     """Number of latents; or give --expansion."""
     expansion: float | None = None
-    """Latents per input dimension; 8 if neither is given."""
+    """Latents per input dimension (of a crosscoder: of its widest hook point); 8 if neither is given."""
     k: int | None = None
-    """Latents per token of topk and batch_topk (default 32)."""
+    """Latents per token of topk, batch_topk, matryoshka and what is built on them (default 32)."""
     l1: float | None = None
-    """Sparsity coefficient of relu (default 5), for squared error summed over d at unit mean square per coordinate."""
+    """Sparsity coefficient of relu and gated (default 5), for squared error summed over d at unit mean square per coordinate."""
+    l0: float | None = None
+    """L0 that a penalised architecture (relu, gated, jumprelu) is to reach: its coefficient is scaled while it trains."""
+    set: tuple[str, ...] = ()
+    """Other options of the architecture, each NAME=VALUE: --set decoder=free sparsity=tanh."""
+    init_seed: int | None = None
+    """Seed of the initial weights alone; None: --seed, which also orders the text."""
 
     def __post_init__(self):
         if self.d_sae is not None and self.d_sae < 1:
@@ -83,9 +94,9 @@ class SAEConfig:
             raise ConfigError(f"expansion={self.expansion} was asked for. It must be above 0: set --expansion.")
         if self.k is not None and self.k < 1:
             raise ConfigError(f"k={self.k} latents per token were asked for. k must be at least 1: set --k.")
-        for name, owners in (("k", ("topk", "batch_topk")), ("l1", ("relu",))):
-            if getattr(self, name) is not None and self.sae not in owners:
-                raise ConfigError(f"--{name} does not apply to --sae {self.sae}, only to {' and '.join(owners)}. Leave it out.")
+        if self.l0 is not None and not self.l0 > 0:
+            raise ConfigError(f"l0={self.l0} active latents per token were asked for. It must be above 0: set --l0.")
+        self.options()
 
     def width(self, d_in: int) -> int:
         """d_sae for inputs of width d_in."""
@@ -100,8 +111,29 @@ class SAEConfig:
         return width
 
     def options(self) -> dict[str, Any]:
-        """What the architecture's own config is given."""
-        return {name: value for name in ("k", "l1") if (value := getattr(self, name)) is not None}
+        """What the architecture's own config is given. Raises: ConfigError for an option that it has not."""
+        from saescope.saes.registry import ARCHITECTURES, option_names
+
+        known = option_names(self.sae)
+        given = {name: value for name in SHARED_OPTIONS if (value := getattr(self, name)) is not None}
+        for name in given:
+            if name not in known:
+                owners = ", ".join(other for other in ARCHITECTURES if name in option_names(other))
+                raise ConfigError(f"--{name} does not apply to --sae {self.sae}, only to {owners}. Leave it out.")
+        return given | dict(_assignment(word, self.sae, known) for word in self.set)
+
+
+def _assignment(word: str, architecture: str, known: Collection[str]) -> tuple[str, Any]:
+    """NAME=VALUE, the value as JSON where it is some, else as text."""
+    name, equals, text = word.partition("=")
+    if not equals or name not in known:
+        raise ConfigError(
+            f"--set {word} sets no option of {architecture}. Expected NAME=VALUE with one of {', '.join(known)}.{did_you_mean(name, known)}"
+        )
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +148,11 @@ class ArrayConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     device: str = "auto"
     """cpu, cuda, cuda:N, mps; auto: the best there is."""
+    log: str = ""
+    """Who follows the training besides metrics.jsonl: tensorboard, wandb, trackio."""
+
+    def __post_init__(self):
+        tracker_names(self.log)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +162,12 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     text: TextConfig = field(default_factory=TextConfig)
     at: str = ""
-    """Hook point: blocks.3.mlp_post. `saescope hooks MODEL` lists them. The bundled model's default is blocks.0.mlp_post."""
+    """Hook point: blocks.3.mlp_post. `saescope hooks MODEL` lists them. The bundled model's default is blocks.0.mlp_post. A crosscoder
+    takes several: blocks.1.resid_post,blocks.3.resid_post, or blocks.*.resid_post."""
+    target: str = ""
+    """Hook point that a transcoder reconstructs from what it reads --at another; empty for every other architecture."""
     sae: SAEConfig = field(default_factory=SAEConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     cache: str = "auto"
     """Activations on disk: auto (while training, if the text is read more than once and they fit), never, or a folder to keep."""
@@ -139,6 +180,8 @@ class RunConfig:
     0 leaves both out."""
     cards: int = 200
     """Features shown as cards on the page."""
+    log: str = ""
+    """Who follows the training besides metrics.jsonl, with commas between: tensorboard, wandb, trackio. Each is an extra to install."""
 
     def __post_init__(self):
         for name in ("silent_tokens", "feature_tokens"):
@@ -150,6 +193,7 @@ class RunConfig:
             raise ConfigError(f"label_tokens={self.label_tokens} was asked for. It must be at least 0: set --label-tokens.")
         if self.cards < 0:
             raise ConfigError(f"cards={self.cards} was asked for. It must be at least 0: set --cards.")
+        tracker_names(self.log)
 
     def with_subject(self) -> "RunConfig":
         """This config with text and hook point: the bundled model has its own. Raises: ConfigError where another model lacks one."""
@@ -160,7 +204,17 @@ class RunConfig:
                 f"{' and '.join(absent)} must be given for {self.model.model}, such as --text stories.txt --at blocks.3.mlp_post "
                 f"(saescope hooks {self.model.model} lists the hook points). Only the bundled model has a text and a hook point of its own."
             )
-        return replace(self, text=replace(self.text, text=given["text"] or "babel"), at=given["at"] or "blocks.0.mlp_post")
+        at, target = (self.at, self.target) if self.at else self._bundled_points()
+        return replace(self, text=replace(self.text, text=given["text"] or "babel"), at=at, target=self.target or target)
+
+    def _bundled_points(self) -> tuple[str, str]:
+        """Hook point and target on the bundled model, by what the architecture needs."""
+        from saescope.saes.registry import class_and_config
+
+        sae, _ = class_and_config(self.sae.sae)
+        if sae.transcodes:
+            return "blocks.0.resid_mid", "blocks.0.mlp_out"
+        return "blocks.0.resid_mid,blocks.0.resid_post" if sae.joins else "blocks.0.mlp_post", ""
 
     def settled(self, had: Mapping[str, Any] | None) -> "RunConfig":
         """The resolved config of an earlier run of the same folder, if this one says nothing else; otherwise this config as it is."""

@@ -1,6 +1,7 @@
 """What the run's page says, gathered from its artifacts."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from saescope.config import to_dict
@@ -8,9 +9,11 @@ from saescope.evals.before_after_result import BeforeAfter
 from saescope.evals.report import eval_table
 from saescope.evals.result import EvalResult
 from saescope.features.store import FeatureStore
-from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
+from saescope.pipeline.config import SHARED_OPTIONS, RunConfig
 from saescope.pipeline.labels_table import named_latents
+from saescope.pipeline.sweep_config import SweepConfig
 from saescope.render.labels import LabelTable
+from saescope.render.training_curves import TrainingCurves
 from saescope.render.view_models import Fact, RunPage
 
 
@@ -22,22 +25,25 @@ def run_page(
     *,
     pair: BeforeAfter | None = None,
     labels: LabelTable | None = None,
+    training: TrainingCurves | None = None,
 ) -> RunPage:
     """The page of one run: facts, result table, before and after, labels, all features, and cards for some."""
-    training = provenance["training"]
-    at = cfg.at
+    ended = provenance["training"]
+    at = f"{cfg.at} -> {cfg.target}" if cfg.target else cfg.at.replace(",", ", ")
+    scales = list(ended.get("scales", {"": ended["input_scale"]}).values())
     sae = f"{cfg.sae.sae}, {cfg.sae.d_sae:,} latents"
-    sparsity = f"k = {cfg.sae.k}" if cfg.sae.k is not None else f"l1 = {cfg.sae.l1}"
+    options = {name: value for name in SHARED_OPTIONS if (value := getattr(cfg.sae, name)) is not None}
+    sparsity = ", ".join([*(f"{name} = {value}" for name, value in options.items()), *cfg.sae.set])
     facts = (
         Fact("Model", provenance["model"], f"revision {provenance['revision']}, {provenance['dtype']}"),
-        Fact("Hook point", at, f"{training['input_scale']:.4g} = input scale, folded into the weights"),
+        Fact("Hook point" if len(scales) == 1 else "Hook points", at, f"{_scales(scales)}, folded into the weights"),
         Fact("SAE", sae, sparsity),
         Fact("Text", provenance["corpus"], f"{provenance['packing']}, {provenance['context_length']} tokens, BOS {provenance['bos']}"),
         Fact("Held out", provenance["holdout"], f"{result.provenance['n_documents']:,} documents in the report"),
         Fact(
             "Trained",
             f"{provenance['n_tokens']:,} tokens",
-            f"{training['steps']:,} steps of {cfg.train.batch_tokens:,}, lr {cfg.train.lr:.2g}",
+            f"{ended['steps']:,} steps of {cfg.train.batch_tokens:,}, lr {cfg.train.lr:.2g}",
         ),
         Fact("Described by", f"{store.n_tokens:,} tokens", "of the training documents"),
         Fact("Seed", str(cfg.train.seed)),
@@ -59,14 +65,20 @@ def run_page(
         ),
         command=command_line(cfg),
         labels=labels,
+        training=training,
         before_after=pair.view() if pair else None,
     )
 
 
-def command_line(cfg: RunConfig) -> str:
-    """The command that makes such a run again: every option that is not at its default."""
-    usual = to_dict(RunConfig(model=ModelConfig(model=""), text=TextConfig(text=""), at=""))
-    words = ["saescope", "run", cfg.model.model]
+def _scales(scales: Sequence[float]) -> str:
+    """The input scale of each hook point."""
+    return f"{', '.join(f'{scale:.4g}' for scale in scales)} = input scale{'s' if len(scales) > 1 else ''}"
+
+
+def command_line(cfg: RunConfig | SweepConfig) -> str:
+    """The command that makes such a run, or such a sweep, again: every option that is not at its default."""
+    usual = to_dict(type(cfg)())
+    words = ["saescope", "run" if isinstance(cfg, RunConfig) else "sweep", cfg.model.model]
     for group, value in to_dict(cfg).items():
         fields = value if isinstance(value, dict) else {group: value}
         before = usual[group] if isinstance(value, dict) else usual
@@ -78,4 +90,4 @@ def _flag(name: str, value: Any) -> list[str]:
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", str(value)]
+    return [f"--{flag}", *map(str, value)] if isinstance(value, list) else [f"--{flag}", str(value)]

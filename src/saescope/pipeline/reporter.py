@@ -11,7 +11,7 @@ class Reporter(Protocol):
     def stage(self, title: str, total: int | None, done: int = 0) -> AbstractContextManager[Tick]:
         """Progress of one stage, in tokens: `with reporter.stage("training", 6_000_000) as tick: tick(done, fvu=0.12)`.
 
-        `done` is where a continued stage begins: rates count from there.
+        `done` is where a continued stage begins: rates count from there. `tick(done, rows={name: facts})` has a table of several.
         """
         ...
 

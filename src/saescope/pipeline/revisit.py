@@ -7,10 +7,15 @@ from typing import Any, Literal
 
 from saescope.config import from_dict
 from saescope.errors import ConfigError, UnreadableText, WidthMismatch
+from saescope.evals.rows import check_widths
 from saescope.interop import OpenedSAE, open_sae
 from saescope.models.language_model import LanguageModel
+from saescope.models.route import Route
 from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
 from saescope.pipeline.subject import Subject, check_model, forward_tokens, open_corpus, open_model, packing_of
+
+FINE_TUNE = "fine_tune"
+"""What config and provenance of a fine-tuned run have beside those of a trained one: what was tuned, and whose child it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +27,9 @@ class Revisit:
     model: str | None = None
     """Hub name or folder of another copy of the model."""
     at: str | None = None
-    """Another hook point."""
+    """Another hook point; of a crosscoder several, with commas or as a pattern."""
+    target: str | None = None
+    """Another hook point that a transcoder reconstructs."""
     text: str | None = None
     """Another text."""
     documents: int | None = None
@@ -42,7 +49,7 @@ class Revisit:
 
     def changes(self) -> dict[str, Any]:
         """The options that make a result another one than the SAE's own."""
-        given = {name: getattr(self, name) for name in ("model", "at", "text", "documents", "column")} | {
+        given = {name: getattr(self, name) for name in ("model", "at", "target", "text", "documents", "column")} | {
             "dtype": None if self.dtype == "auto" else self.dtype
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -64,6 +71,8 @@ class Revisited:
     """The run's own config; None for an SAE without a run."""
     changes: dict[str, Any]
     """What was asked for that is not the SAE's own."""
+    model: ModelConfig
+    text: TextConfig
 
 
 def revisit(options: Revisit, *, text_as: Literal["report", "corpus"]) -> Revisited:
@@ -75,38 +84,52 @@ def revisit(options: Revisit, *, text_as: Literal["report", "corpus"]) -> Revisi
     """
     opened = open_sae(options.sae)
     cfg = _run_config(opened)
-    lm = open_model(_model_config(options, opened, cfg))
-    at = options.at or opened.provenance.get("hook_points", [None])[0]
-    if at is None:
-        raise ConfigError(f"the SAE in {options.sae} does not say where it belongs. Give its hook point: --at.")
-    point = lm.resolve(at)
-    check_width(opened, lm, str(point))
+    model_cfg = _model_config(options, opened, cfg)
+    lm = open_model(model_cfg)
+    route = _route(options, opened, lm)
     if options.model is None and options.dtype == "auto":
         check_model(opened.provenance, lm)
     text_cfg, held_out = _text(options, opened, cfg, text_as)
     corpus = open_corpus(text_cfg, holdout=held_out, holdout_column=options.column)
     batch_tokens = options.batch_tokens or forward_tokens(cfg.train if cfg else None)
     opened = replace(opened, sae=opened.sae.to(lm.device))
-    return Revisited(opened, Subject(lm, point, corpus, packing_of(text_cfg, lm, corpus, batch_tokens)), cfg, options.changes())
+    subject = Subject(lm, route, corpus, packing_of(text_cfg, lm, corpus, batch_tokens))
+    return Revisited(opened, subject, cfg, options.changes(), model_cfg, text_cfg)
 
 
-def check_width(opened: OpenedSAE, lm: LanguageModel, at: str) -> None:
-    """Raises: WidthMismatch, naming the hook points of the model that fit."""
-    width, d_in = lm.width(at), opened.sae.d_in
+def _route(options: Revisit, opened: OpenedSAE, lm: LanguageModel) -> Route:
+    """Where the SAE reads and what it reconstructs. Raises: ConfigError where nobody says, WidthMismatch."""
+    sae, said = opened.sae, opened.provenance
+    at, target = options.at or ",".join(said.get("hook_points", [])), options.target or said.get("target")
+    if not at:
+        raise ConfigError(f"the SAE in {options.sae} does not say where it belongs. Give its hook point: --at.")
+    if sae.transcodes and not target:
+        raise ConfigError(f"the transcoder in {options.sae} does not say what it reconstructs. Give that hook point: --target.")
+    if target and not sae.transcodes:
+        raise ConfigError(f"--target {target} was given, but the SAE in {options.sae} reconstructs what it reads. Leave it out.")
+    route = Route.of(lm, at, target)
+    check_width(opened, lm, route)
+    check_widths(sae, lm, route, what="the SAE")
+    return route
+
+
+def check_width(opened: OpenedSAE, lm: LanguageModel, route: Route) -> None:
+    """Raises: WidthMismatch if the SAE reads another width, naming the hook points of the model that fit."""
+    width, d_in = route.d_in(lm), opened.sae.d_in
     if width == d_in:
         return
     trained_at = ", ".join(opened.provenance.get("hook_points", []))
     fitting = [str(info.at) for info in lm.hook_points() if info.width == d_in]
     nearest = f"Hook points of width {d_in}: {', '.join(fitting[:3])}, ..." if fitting else f"{lm.name} has no hook point of width {d_in}."
     raise WidthMismatch(
-        f"the SAE reads d_in={d_in}, but {at} of {lm.name} is {width} wide. It was trained at {trained_at or 'an unnamed place'}. "
+        f"the SAE reads d_in={d_in}, but {route.input} of {lm.name} is {width} wide. It was trained at {trained_at or 'an unnamed place'}. "
         f"{nearest} List all: saescope hooks {lm.name}"
     )
 
 
 def _run_config(opened: OpenedSAE) -> RunConfig | None:
     had = opened.run.read_config() if opened.run else None
-    return from_dict(RunConfig, had) if had is not None and "model" in had else None
+    return from_dict(RunConfig, {name: value for name, value in had.items() if name != FINE_TUNE}) if had and "model" in had else None
 
 
 def _model_config(options: Revisit, opened: OpenedSAE, cfg: RunConfig | None) -> ModelConfig:

@@ -1,10 +1,11 @@
 """The stages of the main job. Each leaves one artifact in the run folder and does nothing where it stands already."""
 
-import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import torch
 
 from saescope.activations.cache import build_cache
 from saescope.activations.source import ActivationSource, NonFiniteGuard
@@ -18,17 +19,19 @@ from saescope.evals.tokens import selection_documents
 from saescope.features.build import FeatureConfig, build_features
 from saescope.features.store import FeatureStore
 from saescope.pipeline.config import RunConfig
+from saescope.pipeline.metrics import Metrics
+from saescope.pipeline.objectives import objective_of
 from saescope.pipeline.reporter import Parts, Reporter
-from saescope.pipeline.subject import Subject, check_model
+from saescope.pipeline.subject import Subject, check_model, fresh_sae
+from saescope.pipeline.trackers import Trackers
 from saescope.run_folder import RunFolder
 from saescope.saes.base import SAE
 from saescope.saes.batch_topk import BatchTopKSAE
-from saescope.saes.registry import build
 from saescope.saes.storage import load, read_provenance, sae_sha256, save
 from saescope.shapes import Tensor
 from saescope.training.checkpoint import newest_step
-from saescope.training.loop import TrainReport, train
-from saescope.training.threshold import calibrate_threshold
+from saescope.training.loop import Job, TrainReport, train
+from saescope.training.threshold import Calibration
 
 CALIBRATION_TOKENS = 2**18
 """Tokens on which the threshold of BatchTopK is set: at L0 16 four million active latents, so that L0 is met within 0.1 %."""
@@ -48,21 +51,40 @@ def train_stage(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Repo
 
 
 def _train(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter) -> SAE:
-    stream = StreamSource(subject.lm, subject.at, subject.corpus, subject.pack)
-    source = _source(run, stream, cfg, reporter)
-    sae = build(
-        cfg.sae.sae, subject.lm.width(subject.at), cfg.sae.width(subject.lm.width(subject.at)), cfg.sae.options(), seed=cfg.train.seed
-    )
-    sae = sae.to(subject.lm.device)
-    done = newest_step(run.checkpoints) * cfg.train.batch_tokens
-    with reporter.stage("training", cfg.train.tokens, done) as tick, Metrics(run.metrics) as metrics:
-        report = train(
-            sae, source, cfg.train, record=metrics, checkpoints=run.checkpoints, progress=lambda done: tick(done, **metrics.shown)
-        )
-    if isinstance(sae, BatchTopKSAE):
-        calibrate_threshold(sae, _selection(stream))
-    save(sae, run.sae, _provenance(stream, cfg, report))
-    return sae
+    stream = StreamSource(subject.lm, subject.at.points, subject.corpus, subject.pack)
+    job = job_of(cfg, subject)
+    objective = objective_of(cfg.objective, [job], stream, cfg.train.batch_tokens)
+    with Metrics(run.metrics, Trackers(cfg.log, run.path, to_dict(cfg), reporter.say)) as metrics:
+        source = activations(run, stream, cfg, reporter)
+        done = newest_step(run.checkpoints) * cfg.train.batch_tokens
+        with reporter.stage("training", cfg.train.tokens, done) as tick:
+            report = train(
+                job, source, cfg.train, objective=objective, record=metrics,
+                checkpoints=run.checkpoints, progress=lambda done: tick(done, **metrics.shown),
+            )  # fmt: skip
+    set_thresholds([job], stream)
+    save(job.sae, run.sae, provenance_of(stream, cfg, report))
+    return job.sae
+
+
+def job_of(cfg: RunConfig, subject: Subject) -> Job:
+    """The fresh SAE of a run on the model's device, and what it trains on."""
+    seed = cfg.train.seed if cfg.sae.init_seed is None else cfg.sae.init_seed
+    sae = fresh_sae(cfg.sae, subject.lm, subject.at, seed=seed)
+    return Job(sae.to(subject.lm.device), read=subject.at.reads, target=subject.at.target, cfg=cfg.train)
+
+
+def set_thresholds(jobs: Iterable[Job], stream: StreamSource) -> None:
+    """Calibrate the threshold of every SAE that has a batch rule, in one pass over the selection documents."""
+    calibrations = [(job, Calibration(job.sae)) for job in jobs if isinstance(job.sae, BatchTopKSAE)]
+    if not calibrations:
+        return
+    for rows in selection_rows(stream):
+        for job, calibration in calibrations:
+            columns = [rows[:, stream.slices[point]] for point in job.read]
+            calibration.add(columns[0].contiguous() if len(columns) == 1 else torch.cat(columns, dim=1))
+    for _, calibration in calibrations:
+        calibration.set_threshold()
 
 
 def eval_stage(run: RunFolder, sae: SAE, subject: Subject, cfg: RunConfig, reporter: Reporter) -> EvalResult:
@@ -104,7 +126,7 @@ def feature_config(cfg: RunConfig) -> FeatureConfig:
     return FeatureConfig(n_tokens=cfg.feature_tokens, seed=cfg.train.seed)
 
 
-def _source(run: RunFolder, stream: StreamSource, cfg: RunConfig, reporter: Reporter) -> ActivationSource:
+def activations(run: RunFolder, stream: StreamSource, cfg: RunConfig, reporter: Reporter) -> ActivationSource:
     """The stream itself, or its cache on disk where the text is read more than once."""
     if cfg.cache == "never" or (stream.corpus.streaming and cfg.cache_folder is None):
         return stream
@@ -123,9 +145,9 @@ def _source(run: RunFolder, stream: StreamSource, cfg: RunConfig, reporter: Repo
         return build_cache(stream, folder, n_rows, seed=cfg.train.seed, progress=tick)
 
 
-def _selection(stream: StreamSource) -> Iterator[Tensor]:
+def selection_rows(stream: StreamSource, n_tokens: int = CALIBRATION_TOKENS) -> Iterator[Tensor]:
     """Activations of the selection documents, on which thresholds are set; of training documents where there are none."""
-    left = CALIBRATION_TOKENS
+    left = n_tokens
     documents, _ = selection_documents(stream.corpus)
     guard = NonFiniteGuard(str(stream.points[0]))
     for batch in pack(documents, stream.lm.tokenizer, stream.pack):
@@ -136,44 +158,15 @@ def _selection(stream: StreamSource) -> Iterator[Tensor]:
             return
 
 
-def _provenance(stream: StreamSource, cfg: RunConfig, report: TrainReport) -> dict[str, Any]:
-    """Where the SAE came from, and how its training ended."""
+def provenance_of(stream: StreamSource, cfg: RunConfig, report: TrainReport, name: str = "sae") -> dict[str, Any]:
+    """Where an SAE came from, and how its training ended; `stream` is that of its own hook points."""
     return {
         **stream.provenance,
+        "hook_points": cfg.at.split(","),
+        **({"target": cfg.target} if cfg.target else {}),
         "holdout": Path(cfg.text.holdout).name if cfg.text.holdout else "5 % of the documents, by hash of their number",
         "n_tokens": report.tokens,
         "seed": cfg.train.seed,
-        "training": {**report.facts["sae"], "steps": report.steps, "skipped_steps": report.skipped_steps},
+        **({"objective": to_dict(cfg.objective)} if cfg.objective.objective != "reconstruction" else {}),
+        "training": {**report.facts[name], "steps": report.steps, "skipped_steps": report.skipped_steps},
     }
-
-
-class Metrics:
-    """Appends records to metrics.jsonl. The first one of a resumed run takes the place of those of its step and later."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.shown: dict[str, Any] = {}
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> "Metrics":
-        return self
-
-    def __call__(self, record: Mapping[str, Any]) -> None:
-        if self._file is None:
-            kept = [line for line in self._lines() if json.loads(line)["step"] < record["step"]]
-            self._file = self.path.open("w", encoding="utf-8")
-            self._file.writelines(line + "\n" for line in kept)
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        facts = record["saes"]["sae"]
-        self.shown = {"fvu": facts["fvu"], "L0": facts["l0"], "dead": f"{100 * facts['dead']:.1f} %"}
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(encoding="utf-8").split("\n")
-        return [line for line in lines[:-1] if line]  # what follows the last newline was cut by a kill

@@ -10,12 +10,13 @@ from saescope.data.packing import PackConfig, choose_packing, pack
 from saescope.errors import ConfigError, NoTokens, ProvenanceMismatch
 from saescope.evals.tokens import report_documents, selection_documents
 from saescope.models.language_model import LanguageModel
-from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
+from saescope.models.route import Route
+from saescope.pipeline.config import SHARED_OPTIONS, ModelConfig, RunConfig, SAEConfig, TextConfig
 from saescope.training.config import TrainConfig
 from saescope.training.optimizer import default_lr
 
 if TYPE_CHECKING:
-    from saescope.models.hook_point import HookPoint
+    from saescope.saes.base import SAE
 
 FORWARD_TOKENS = 4096
 """Tokens per forward pass of the model while training, where a training step has fewer. Out of memory halves it."""
@@ -23,10 +24,11 @@ FORWARD_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at: a model at a hook point, reading a text in a certain way."""
+    """What is looked at: a model at its hook points, reading a text in a certain way."""
 
     lm: LanguageModel
-    at: "HookPoint"
+    at: Route
+    """One hook point of an SAE, two of a transcoder, several of a crosscoder."""
     corpus: Corpus
     pack: PackConfig
 
@@ -75,11 +77,12 @@ def forward_tokens(train: TrainConfig | None) -> int:
 
 
 def open_subject(cfg: RunConfig) -> Subject:
-    """The model, hook point, text and packing of a run."""
+    """The model, hook points, text and packing of a run."""
+    check_target(cfg)
     lm = open_model(cfg.model)
-    at = lm.resolve(cfg.at)
+    route = route_of(cfg, lm)
     corpus = open_corpus(cfg.text)
-    return Subject(lm, at, corpus, packing_of(cfg.text, lm, corpus, forward_tokens(cfg.train)))
+    return Subject(lm, route, corpus, packing_of(cfg.text, lm, corpus, forward_tokens(cfg.train)))
 
 
 def check_text(subject: Subject, *, report: bool = True) -> None:
@@ -99,18 +102,70 @@ def check_text(subject: Subject, *, report: bool = True) -> None:
             raise NoTokens(f"the {part} documents of {subject.corpus.name} are too few: {error}") from error
 
 
+def check_target(cfg: RunConfig) -> None:
+    """Raises: ConfigError, before a model is loaded, if there is a target and no transcoder, or a transcoder and no target."""
+    from saescope.saes.registry import class_and_config
+
+    transcodes = class_and_config(cfg.sae.sae)[0].transcodes
+    if transcodes and not cfg.target:
+        raise ConfigError(
+            f"--sae {cfg.sae.sae} reconstructs another hook point than it reads, but none was given. "
+            "Name it, such as --at blocks.3.resid_mid --target blocks.3.mlp_out."
+        )
+    if cfg.target and not transcodes:
+        raise ConfigError(
+            f"--target {cfg.target} was given, but --sae {cfg.sae.sae} reconstructs what it reads. "
+            "Leave it out, or train a transcoder: --sae transcoder, or --sae skip_transcoder."
+        )
+
+
+def route_of(cfg: RunConfig, lm: LanguageModel) -> Route:
+    """The hook points of a run. Raises: UnknownHookPoint; ConfigError for those that its architecture cannot use."""
+    from saescope.saes.registry import class_and_config
+
+    check_target(cfg)
+    sae, _ = class_and_config(cfg.sae.sae)
+    route = Route.of(lm, cfg.at, cfg.target)
+    named = ", ".join(map(str, route.reads))
+    if sae.joins and len(route.reads) < 2:
+        raise ConfigError(
+            f"--sae {cfg.sae.sae} has latents for several hook points, but --at {cfg.at} is one ({named}). "
+            "Name more, such as --at blocks.1.resid_post,blocks.3.resid_post, or a pattern: --at 'blocks.*.resid_post'."
+        )
+    if not sae.joins and len(route.reads) > 1:
+        raise ConfigError(
+            f"--sae {cfg.sae.sae} reads one hook point, but --at {cfg.at} names {len(route.reads)} ({named}). Give one of them, or join "
+            "them: --sae crosscoder."
+        )
+    read, target = route.reads[0], route.target
+    if target is not None and (target == read or (None not in (target.layer, read.layer) and target < read)):
+        where = "is what is read" if target == read else f"comes before {read} in the model"
+        raise ConfigError(f"--target {target} {where}. Give a hook point behind the one that is read --at, such as the output of an MLP.")
+    return route
+
+
+def fresh_sae(cfg: SAEConfig, lm: LanguageModel, route: Route, *, seed: int | None) -> "SAE":
+    """An SAE as wide as its hook points. Raises: ConfigError for an option that does not fit."""
+    from saescope.saes.registry import build, class_and_config
+
+    widths = route.widths(lm)
+    joined = {"widths": widths} if class_and_config(cfg.sae)[0].joins else {}
+    return build(cfg.sae, sum(widths), cfg.width(max(widths)), joined | cfg.options(), d_out=route.d_out(lm), seed=seed)
+
+
 def resolved(cfg: RunConfig, subject: Subject) -> RunConfig:
     """The config with everything that it leaves open chosen. Raises: ConfigError for a width or k that does not fit."""
-    from saescope.saes.registry import build
+    import torch
 
-    d_in = subject.lm.width(subject.at)
-    d_sae = cfg.sae.width(d_in)
-    options = vars(build(cfg.sae.sae, 1, d_sae, cfg.sae.options(), seed=None).cfg)  # checks k against d_sae
-    lr = cfg.train.lr if cfg.train.lr is not None else default_lr(d_sae)
+    with torch.device("meta"):
+        sae = fresh_sae(cfg.sae, subject.lm, subject.at, seed=None)  # checks k against d_sae
+    options: dict[str, Any] = {name: getattr(sae.cfg, name, None) for name in SHARED_OPTIONS}
+    lr = cfg.train.lr if cfg.train.lr is not None else default_lr(sae)
     return replace(
         cfg,
-        at=str(subject.at),
+        at=",".join(map(str, subject.at.reads)),
+        target=str(subject.at.target or ""),
         text=replace(cfg.text, context=subject.pack.context, packing=subject.pack.packing),
-        sae=replace(cfg.sae, d_sae=d_sae, k=options.get("k"), l1=options.get("l1")),
+        sae=replace(cfg.sae, d_sae=sae.d_sae, **options),
         train=replace(cfg.train, lr=lr, dead_tokens=cfg.train.dead_after),
     )

@@ -67,8 +67,6 @@ class LMTrainConfig:
 class LMTrainee:
     """The model and its optimiser, as a checkpoint sees them."""
 
-    scale = 1.0
-
     def __init__(self, model: Any, cfg: LMTrainConfig):
         self.model, self.cfg = model, cfg
         self.names = dict(model.named_parameters())
@@ -80,7 +78,10 @@ class LMTrainee:
     def state(self) -> dict[str, Tensor]:
         return {f"p/{name}": p.detach() for name, p in self.names.items()} | adam_state(self.optimizer, self.names)
 
-    def load_state(self, tensors: dict[str, Tensor], scale: float) -> None:
+    def scalars(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
         with torch.no_grad():
             for name, p in self.names.items():
                 p.copy_(tensors[f"p/{name}"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from saescope.render import numbers, rows, svg
+from saescope.render.curve_chart import curve_chart, curve_key
 from saescope.render.token_row import visible
 from saescope.render.view_models import octaves
 
@@ -34,6 +35,8 @@ def environment(*folders: Path) -> Environment:
     made.globals.update(
         activation_histogram=svg.activation_histogram,
         concept_histogram=svg.concept_histogram,
+        curve_chart=curve_chart,
+        curve_key=curve_key,
         logit_histogram=svg.logit_histogram,
         position_histogram=svg.position_histogram,
         density_map=svg.density_map,

@@ -29,12 +29,12 @@ def activation_histogram(hist: ActivationHistogram, *, width: int = 300, height:
     for octave in range(0, shown + 1, every):
         x = width - octave * width / shown
         anchor = "end" if octave == 0 else "start" if octave == shown else "middle"
-        marks.append(_text(x, height - 3, tick(hist.top / 2**octave), anchor))
-        marks.append(f'<path class="axis" stroke="{GREY}" d="M{_n(x)} {plot}v3"/>')
-    peak = _text(0, 9, f"{count(max(counts))} tokens", "start")
+        marks.append(label(x, height - 3, tick(hist.top / 2**octave), anchor))
+        marks.append(f'<path class="axis" stroke="{GREY}" d="M{at(x)} {plot}v3"/>')
+    peak = label(0, 9, f"{count(max(counts))} tokens", "start")
     title = f"Activations of {count(sum(hist.log))} active tokens, from {number(hist.top / 2**shown)} to {number(hist.top)}, log axis"
     body = f'<path class="bar" fill="{ORANGE}" d="{bars}"/>{_base(width, plot)}{"".join(marks)}{peak}'
-    return _svg(width, height, title, body)
+    return drawing(width, height, title, body)
 
 
 def logit_histogram(hist: LogitHistogram, *, width: int = 300, height: int = 58) -> Markup:
@@ -46,10 +46,10 @@ def logit_histogram(hist: LogitHistogram, *, width: int = 300, height: int = 58)
     bars = _bars([math.log1p(n) for n in hist.counts], width, plot)
     zero = ""
     if hist.lo < 0 < hist.hi:
-        zero = f'<path class="zero" stroke="{GREY}" stroke-dasharray="2 2" d="M{_n(-hist.lo / (hist.hi - hist.lo) * width)} 0V{plot}"/>'
-    ends = _text(0, height - 3, tick(hist.lo), "start") + _text(width, height - 3, tick(hist.hi), "end")
+        zero = f'<path class="zero" stroke="{GREY}" stroke-dasharray="2 2" d="M{at(-hist.lo / (hist.hi - hist.lo) * width)} 0V{plot}"/>'
+    ends = label(0, height - 3, tick(hist.lo), "start") + label(width, height - 3, tick(hist.hi), "end")
     title = f"Logit effects on {count(sum(hist.counts))} tokens, from {number(hist.lo)} to {number(hist.hi)}, log counts"
-    return _svg(width, height, title, f'<path class="bar2" fill="{BLUE}" d="{bars}"/>{zero}{_base(width, plot)}{ends}')
+    return drawing(width, height, title, f'<path class="bar2" fill="{BLUE}" d="{bars}"/>{zero}{_base(width, plot)}{ends}')
 
 
 def concept_histogram(concept: ConceptView, *, width: int = 300, height: int = 110) -> Markup:
@@ -61,7 +61,7 @@ def concept_histogram(concept: ConceptView, *, width: int = 300, height: int = 1
     said: list[str] = []
     for i, interval in enumerate(concept.intervals):
         x, share = i * slot, interval.share
-        bars.append(_text(x + slot / 2, top + plot + 12, short(interval.n), "middle"))
+        bars.append(label(x + slot / 2, top + plot + 12, short(interval.n), "middle"))
         said.append(f"{percent(share)} of {count(interval.n)}")
         if share is None:
             continue
@@ -71,13 +71,13 @@ def concept_histogram(concept: ConceptView, *, width: int = 300, height: int = 1
     rule = ""
     if concept.base is not None:
         y = top + plot * (1 - concept.base)
-        rule = f'<path class="zero" stroke="{GREY}" stroke-dasharray="2 2" d="M0 {_n(y)}H{width}"/>'
-    ends = _text(0, height - 3, "weak", "start") + _text(width, height - 3, "strong", "end")
+        rule = f'<path class="zero" stroke="{GREY}" stroke-dasharray="2 2" d="M0 {at(y)}H{width}"/>'
+    ends = label(0, height - 3, "weak", "start") + label(width, height - 3, "strong", "end")
     title = (
         f"Share of active tokens that are {concept.name}, in {len(concept.intervals)} equal intervals of activation from weak to strong: "
         f"{', '.join(said)} tokens. Share in the text: {percent(concept.base)}"
     )
-    return _svg(width, height, title, f"{''.join(bars)}{rule}{_base(width, top + plot)}{ends}")
+    return drawing(width, height, title, f"{''.join(bars)}{rule}{_base(width, top + plot)}{ends}")
 
 
 def sparkline(octave_counts: Sequence[int], *, width: int = 64, height: int = 16) -> Markup:
@@ -93,9 +93,9 @@ def position_histogram(counts: Sequence[int], *, width: int = 300, height: int =
     used = max((i for i, n in enumerate(counts) if n), default=0) + 1
     plot = height - 14
     bars = _bars(list(counts[:used]), width, plot)
-    ends = _text(0, height - 3, "start of text", "start") + _text(width, height - 3, f"position {count(2**used - 2)}", "end")
+    ends = label(0, height - 3, "start of text", "start") + label(width, height - 3, f"position {count(2**used - 2)}", "end")
     title = f"Active tokens by position, octaves up to position {count(2**used - 2)}"
-    return _svg(width, height, title, f'<path class="bar2" fill="{BLUE}" d="{bars}"/>{_base(width, plot)}{ends}')
+    return drawing(width, height, title, f'<path class="bar2" fill="{BLUE}" d="{bars}"/>{_base(width, plot)}{ends}')
 
 
 def density_map(rows: Iterable[FeatureRow], *, width: int = 720, height: int = 250) -> Markup:
@@ -121,17 +121,17 @@ def density_map(rows: Iterable[FeatureRow], *, width: int = 720, height: int = 2
     floor = n_y * side
     right = left + n_x * side
     labels = [
-        _text(
+        label(
             left + (decade - x0) / (x1 - x0) * (right - left), floor + 13, f"10{_superscript(decade)}", "middle" if decade < x1 else "end"
         )
         for decade in range(x0, x1 + 1)
     ]
     for y in _ticks(y0, y1):
-        labels.append(_text(left - 5, floor - (math.log10(y) - y0) / (y1 - y0) * floor + 3, tick(y), "end"))
+        labels.append(label(left - 5, floor - (math.log10(y) - y0) / (y1 - y0) * floor + 3, tick(y), "end"))
     axis = f'<path class="axis" stroke="{GREY}" fill="none" d="M{left} 0V{floor}H{right}"/>'
     span = f"density from 1e{x0} to 1e{x1} against the largest activation from {number(10**y0)} to {number(10**y1)}"
     title = f"{count(len(points))} living features: {span}"
-    return _svg(width, height, title, squares + axis + "".join(labels))
+    return drawing(width, height, title, squares + axis + "".join(labels))
 
 
 def _used_octaves(log: Sequence[int]) -> int:
@@ -148,29 +148,31 @@ def _bars(counts: Sequence[float], width: float, height: float) -> str:
     for i, n in enumerate(counts):
         if n:
             h = max(1.0, n / top * (height - 2))
-            out.append(f"M{_n(i * slot)} {height}v-{_n(h)}h{_n(slot - gap)}v{_n(h)}z")
+            out.append(f"M{at(i * slot)} {height}v-{at(h)}h{at(slot - gap)}v{at(h)}z")
     return "".join(out)
 
 
 def _block(name: str, colour: str, x: float, y: float, width: float, height: float, more: str = "") -> str:
     """A rectangle, left out where it has no height."""
-    return f'<path class="{name}" fill="{colour}"{more} d="M{_n(x)} {_n(y)}h{_n(width)}v{_n(height)}h-{_n(width)}z"/>' if height else ""
+    return f'<path class="{name}" fill="{colour}"{more} d="M{at(x)} {at(y)}h{at(width)}v{at(height)}h-{at(width)}z"/>' if height else ""
 
 
-def _svg(width: int, height: int, title: str, body: str) -> Markup:
+def drawing(width: int, height: int, title: str, body: str) -> Markup:
+    """The whole chart; a screen reader says its title."""
     return Markup(f'<svg viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>{body}</svg>')
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{_n(x)}" y="{_n(y)}" font-size="10" fill="{GREY}" text-anchor="{anchor}">{escape(text)}</text>'
+def label(x: float, y: float, text: str, anchor: str) -> str:
+    """Small grey text; `anchor` is start, middle or end."""
+    return f'<text x="{at(x)}" y="{at(y)}" font-size="10" fill="{GREY}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _base(width: int, y: int) -> str:
     return f'<path class="axis" stroke="{GREY}" d="M0 {y}H{width}"/>'
 
 
-def _n(value: float) -> str:
-    """At most one decimal."""
+def at(value: float) -> str:
+    """A coordinate with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from saescope.render.before_after import BeforeAfterView
     from saescope.render.labels import LabelTable
+    from saescope.render.training_curves import TrainingCurves
 
 ExampleKind = Literal["top", "random", "stratum", "near_miss"]
 Status = Literal["ok", "skipped", "missing", "error"]
@@ -290,5 +291,6 @@ class RunPage:
     command: str = ""
     """The command that makes this run again."""
     labels: "LabelTable | None" = None
+    training: "TrainingCurves | None" = None
     before_after: "BeforeAfterView | None" = None
     """None where the text has too few documents to compare."""

@@ -14,9 +14,42 @@ def mse(error: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     return error.square().sum(-1).mean()
 
 
-def l1(latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, ""]:
-    """mean_n sum_i |f_i|."""
-    return latents.abs().sum(-1).mean()
+def l1(latents: Float[Tensor, "n d_sae"], norms: Float[Tensor, " d_sae"] | None = None) -> Float[Tensor, " n"]:
+    """sum_i f_i ||d_i|| of each token, for latents >= 0; without norms, rows of W_dec are unit.
+
+    With norms, multiplying d_i and dividing f_i by the same number changes nothing.
+    """
+    return latents.sum(-1) if norms is None else latents @ norms
+
+
+def target_l0(l0: Float[Tensor, " n"], wanted: float, d: int) -> Float[Tensor, ""]:
+    """d (L0 / wanted - 1)^2, L0 the mean over the batch. The factor d makes a coefficient mean the same at every width of x.
+
+    Source: Rajamanoharan et al. 2024, appendix, as dictionary_learning trains it; theirs has no d, at E||x||^2 = 1.
+    """
+    return d * (l0.mean() / wanted - 1).square()
+
+
+def target_l0_per_token(l0: Float[Tensor, " n"], wanted: float) -> Float[Tensor, ""]:
+    """(2 / wanted) mean_n (L0_n - wanted)^2: every token is to have its share, not only the mean."""
+    return 2 / wanted * (l0 - wanted).square().mean()
+
+
+def density_quadratic(active: Float[Tensor, "n d_sae"]) -> Float[Tensor, ""]:
+    """sum_i phi_i (1 + phi_i / 0.01), phi_i = mean_n active_ni: L0, with dense latents paying more than their share."""
+    density_F = active.mean(0)
+    return (density_F * (1 + density_F / 0.01)).sum()
+
+
+def pre_act(
+    pre_acts: Float[Tensor, "n d_sae"], theta: Float[Tensor, " d_sae"], norms: Float[Tensor, " d_sae"], dead: Bool[Tensor, " d_sae"]
+) -> Float[Tensor, ""]:
+    """mean_n sum_{i dead} relu(theta_i - z_i) ||d_i||: pulls dead latents up to their thresholds.
+
+    Source: Anthropic, Circuits Updates January 2025; over dead latents only, as SAELens has it.
+    """
+    rows = dead.nonzero().squeeze(1)
+    return l1((theta[rows] - pre_acts[:, rows]).relu(), norms[rows]).mean()
 
 
 def variance(y: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

@@ -11,7 +11,7 @@ All are `embedding_bag`s over one of two orders of the same pairs: by token (CSR
 atomics: deterministic. The equations in the SAE classes are the reference; tests hold both to the same losses and gradients.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,12 +33,21 @@ class DenseCode:
     def decode(self, W_dec: Float[Tensor, "d_sae d_out"]) -> Float[Tensor, "n d_out"]:
         return self.latents @ W_dec
 
+    @cached_property
+    def counts(self) -> Int[Tensor, " d_sae"]:
+        """Tokens on which each latent is active."""
+        return (self.latents.detach() > 0).sum(0)
+
+    def decode_blocks(self, W_dec: Float[Tensor, "d_sae d_out"], starts: Sequence[int]) -> Float[Tensor, "blocks n d_out"]:
+        """`decode` of the latents of each block alone; block b begins at starts[b] and ends where the next begins."""
+        ends = [*starts[1:], len(W_dec)]
+        return torch.stack([self.latents[:, a:b] @ W_dec[a:b] for a, b in zip(starts, ends, strict=True)])
+
     def observed(self) -> dict[str, Tensor]:
         """What fired, the mean L0, and the least value kept."""
         kept_NF = self.latents.detach()
-        active_NF = kept_NF > 0
-        least = torch.where(active_NF, kept_NF, torch.inf).amin()
-        return {"fired": active_NF.any(0), "l0": active_NF.sum() / len(kept_NF), "min_kept": least}
+        least = torch.where(kept_NF > 0, kept_NF, torch.inf).amin()
+        return {"fired": self.counts > 0, "l0": self.counts.sum() / len(kept_NF), "min_kept": least}
 
 
 @dataclass(frozen=True)
@@ -88,11 +97,24 @@ class SparseCode:
     def decode(self, W_dec: Float[Tensor, "d_sae d_out"]) -> Float[Tensor, "n d_out"]:
         return _Decode.apply(self.values, W_dec, self.pairs)
 
+    @property
+    def counts(self) -> Int[Tensor, " d_sae"]:
+        """Tokens on which each latent is active."""
+        return self.pairs.counts
+
+    def decode_blocks(self, W_dec: Float[Tensor, "d_sae d_out"], starts: Sequence[int]) -> Float[Tensor, "blocks n d_out"]:
+        """`decode` of the latents of each block alone: the same pairs with a row of x_hat per block and token, sorted by it."""
+        first = torch.tensor(starts, device=self.pairs.latent.device)
+        block = torch.searchsorted(first, self.pairs.latent, right=True) - 1
+        row, order = (block * self.pairs.n + self.pairs.token).sort(stable=True)
+        pairs = Pairs(row, self.pairs.latent[order], len(starts) * self.pairs.n, self.pairs.d_sae)
+        return _Decode.apply(self.values[order], W_dec, pairs).view(len(starts), self.pairs.n, W_dec.shape[1])
+
     def observed(self) -> dict[str, Tensor]:
         values = self.values.detach()
         least = values.amin() if len(values) else values.new_full((), torch.inf)
         l0 = values.new_tensor(len(values) / self.pairs.n)
-        return {"fired": self.pairs.counts > 0, "l0": l0, "min_kept": least}
+        return {"fired": self.counts > 0, "l0": l0, "min_kept": least}
 
 
 def encode_sparse(

@@ -28,8 +28,9 @@ def load(folder: Path | str, *, device: str | torch.device = "cpu") -> SAE:
     config = manifest.config
     with reading(folder, "SAE"):
         shape = str(config["architecture"]), int(config["d_in"]), int(config["d_sae"]), dict(config["options"])
+        d_out = int(config["d_out"])
         with torch.device("meta"):  # nothing is allocated before the file's shapes are known to fit the config
-            sae = build(*shape, seed=None)
+            sae = build(*shape, d_out=d_out, seed=None)
     expected = {name: list(tensor.shape) for name, tensor in sae.state_dict().items()}
     stated = {name: entry["shape"] for name, entry in manifest.tensors.items()}
     if stated != expected:
@@ -38,7 +39,7 @@ def load(folder: Path | str, *, device: str | torch.device = "cpu") -> SAE:
     found = {name: list(tensor.shape) for name, tensor in tensors.items()}
     if found != expected:
         raise CorruptArtifact(f"the weights in {folder} have tensors {found}, but its config needs {expected}. Copy the SAE again.")
-    sae = build(*shape, seed=None)
+    sae = build(*shape, d_out=d_out, seed=None)
     sae.load_state_dict(tensors)
     return sae.to(device).requires_grad_(False)
 

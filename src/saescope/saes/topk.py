@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from saescope.errors import ConfigError
 from saescope.saes.activation_functions import topk
 from saescope.saes.base import SAE, TrainState, check_k
 from saescope.saes.losses import auxk, mse
+from saescope.saes.options import check_number, check_whole
 from saescope.saes.sparse_ops import DenseCode, SparseCode, encode_sparse
 from saescope.shapes import Bool, Float, Tensor
 
@@ -20,10 +20,8 @@ class TopKConfig:
     """Weight of the term that revives dead latents; 0 switches it off."""
 
     def __post_init__(self):
-        if self.k < 1:
-            raise ConfigError(f"k={self.k} latents per token were asked for. k must be at least 1: set --k.")
-        if not self.alpha >= 0:
-            raise ConfigError(f"alpha={self.alpha} weighs the dead-latent term. It must be at least 0.")
+        check_whole("k", self.k)
+        check_number("alpha", self.alpha)
 
 
 class TopKSAE(SAE):
@@ -41,14 +39,15 @@ class TopKSAE(SAE):
     unit_decoder = True
     cfg: TopKConfig
 
-    def __init__(self, d_in: int, d_sae: int, cfg: TopKConfig | None = None, *, seed: int | None = 0):
-        super().__init__(d_in, d_sae, cfg or TopKConfig(), seed=seed)
+    def __init__(self, d_in: int, d_sae: int, cfg: TopKConfig | None = None, *, d_out: int | None = None, seed: int | None = 0):
+        super().__init__(d_in, d_sae, cfg or TopKConfig(), d_out=d_out, seed=seed)
         check_k(self.cfg.k, d_sae)
 
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return topk(pre_acts, self.cfg.k)
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
+        self.check_rows(x, target)
         code = self.sparse_code(x) if state.sparse else DenseCode(self.activate(self.pre_acts(x)))
         error_ND = target - (code.decode(self.W_dec) + self.b_dec)
         state.observed.update(code.observed())

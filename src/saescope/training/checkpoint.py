@@ -39,7 +39,7 @@ def save_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", progress: P
     writer = ArtifactWriter(path, SCHEMA, VERSION, site="ckpt")
     tensors = {f"{name}/{key}": tensor for name, trainee in trainees.items() for key, tensor in trainee.state().items()}
     writer.add_tensors("rank-00-of-01", tensors)
-    scalars = {**vars(progress), "scales": {name: trainee.scale for name, trainee in trainees.items()}}
+    scalars = {**vars(progress), "saes": {name: trainee.scalars() for name, trainee in trainees.items()}}
     writer.commit(config=stamp, state=scalars)
     for old in _steps(folder)[:-KEPT]:
         shutil.rmtree(old)
@@ -70,7 +70,7 @@ def load_checkpoint(folder: Path, trainees: "Mapping[str, Trainee]", stamp: Mapp
             raise ProvenanceMismatch(f"the checkpoint {path} is of another run: {', '.join(differing)} differ. Start anew with --replace.")
         for name, trainee in trainees.items():
             own = {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
-            trainee.load_state(own, manifest.state["scales"][name])
+            trainee.load_state(own, manifest.state["saes"][name])
         return Progress(*(manifest.state[field] for field in ("step", "skipped_steps", "facts")))
     return None
 
@@ -83,12 +83,14 @@ def newest_step(folder: Path) -> int:
 
 def adam_state(optimizer: torch.optim.Adam, names: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
     """Adam's moments and step counts by parameter name."""
-    return {f"adam/{kind}/{name}": value for name, p in names.items() for kind, value in optimizer.state[p].items()}
+    return {f"adam/{kind}/{name}": value for name, p in names.items() for kind, value in optimizer.state.get(p, {}).items()}
 
 
 def load_adam_state(optimizer: torch.optim.Adam, names: Mapping[str, torch.nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `adam_state`; moments get their parameter's memory layout, on which the last bits depend."""
     for name, p in names.items():
+        if f"adam/step/{name}" not in tensors:
+            continue  # frozen
         state: dict[str, Tensor] = {"step": tensors[f"adam/step/{name}"].clone()}
         for kind in ("exp_avg", "exp_avg_sq"):
             state[kind] = torch.zeros_like(p, memory_format=torch.preserve_format).copy_(tensors[f"adam/{kind}/{name}"])

@@ -11,18 +11,20 @@ from typing import Any
 import torch
 
 from saescope.activations.scale import SAMPLE_TOKENS, estimate_scales
-from saescope.activations.shuffle import PoolPlan, mixed
+from saescope.activations.shuffle import PoolPlan
 from saescope.activations.source import ActivationSource
 from saescope.errors import ConfigError, TrainingDiverged
 from saescope.files import canonical_json
 from saescope.saes.base import SAE
 from saescope.saes.registry import describe
 from saescope.shapes import Tensor
+from saescope.training.allocator import keep_freed_memory
 from saescope.training.checkpoint import Progress, load_checkpoint, save_checkpoint, step_folder
 from saescope.training.config import TrainConfig
 from saescope.training.interrupts import StopRequest
 from saescope.training.objective import Objective, reconstruction
 from saescope.training.optimizer import lr_factor
+from saescope.training.resample import fresh_rows
 from saescope.training.trainee import Job, Trainee
 
 __all__ = ["Job", "TrainReport", "train"]
@@ -69,7 +71,7 @@ def train(
     Raises: WidthMismatch, ConfigError; TrainingDiverged after three steps in a row without a finite loss; NonFiniteActivations.
     """
     trainees = {name: Trainee(job, source.slices, cfg) for name, job in _named(jobs).items()}
-    stamp = _stamp(trainees, source, cfg)
+    stamp = _stamp(trainees, source, cfg, objective)
     begun = time.monotonic()
     resumed = load_checkpoint(checkpoints, trainees, stamp) if checkpoints else None
     if resumed is None:
@@ -82,9 +84,9 @@ def train(
     plan = PoolPlan.fitting(n_tokens=cfg.tokens, batch_tokens=cfg.batch_tokens, d_row=d_row, seed=cfg.seed)
     saver = _Saver(checkpoints, trainees, stamp, cfg, resumed.step)
     skips_in_row = 0
-    with StopRequest() as stop, _flush_denormal():
-        for step, rows in enumerate(mixed(source, plan, first_step=resumed.step), start=resumed.step + 1):
-            happened = {name: trainee.step(rows, step - 1, objective) for name, trainee in trainees.items()}
+    with StopRequest() as stop, _flush_denormal(), keep_freed_memory():
+        for step, batch in enumerate(objective.batches(source, plan, resumed.step), start=resumed.step + 1):
+            happened = {name: trainee.step(batch, step - 1, objective) for name, trainee in trainees.items()}
             bad = [name for name, what in happened.items() if what is None]
             skipped, skips_in_row = (skipped + 1, skips_in_row + 1) if bad else (skipped, 0)
             if skips_in_row == LARGEST_RUN_OF_SKIPS:
@@ -93,6 +95,10 @@ def train(
                 facts = {name: _facts(trainees[name], what or {}, step) for name, what in happened.items()}
                 if record:
                     record({"step": step, "tokens": step * cfg.batch_tokens, "skipped_steps": skipped, "saes": facts})
+            if resampling := [trainee for trainee in trainees.values() if trainee.resampling_due(step)]:
+                rows = fresh_rows(source, cfg, step * cfg.batch_tokens + plan.rows)
+                for trainee in resampling:
+                    trainee.resample(rows, step)
             if progress:
                 progress(step * cfg.batch_tokens)
             if stop.requested or (saver.due(step) and step < plan.n_steps):
@@ -101,7 +107,7 @@ def train(
     if skips_in_row:
         raise TrainingDiverged(_divergence(list(trainees), step, skips_in_row, cfg, saver.last))
     saver.refuse_broken_weights()
-    saes = {name: trainee.finish() for name, trainee in trainees.items()}
+    saes = {name: trainee.finish(name) for name, trainee in trainees.items()}
     return TrainReport(saes, facts, step, step * cfg.batch_tokens, skipped, time.monotonic() - begun)
 
 
@@ -112,27 +118,38 @@ def _named(jobs: SAE | Job | Mapping[str, SAE | Job]) -> dict[str, Job]:
     return {name: job if isinstance(job, Job) else Job(job) for name, job in named.items()}
 
 
-def _stamp(trainees: Mapping[str, Trainee], source: ActivationSource, cfg: TrainConfig) -> dict[str, Any]:
+def _stamp(trainees: Mapping[str, Trainee], source: ActivationSource, cfg: TrainConfig, objective: Objective) -> dict[str, Any]:
     """All that a checkpoint must share with the run that continues it."""
     free = ("log_steps", "checkpoint_minutes", "checkpoint_steps")
     asked = {name: value for name, value in vars(cfg).items() if name not in free}
-    own = {name: {**describe(t.sae), "lr": t.lr, "read": str(t.read), "fresh": t.job.fresh} for name, t in trainees.items()}
+    own = {name: {**describe(t.sae), "lr": t.lr, **_read(t), "fresh": t.job.fresh, "only": t.job.only} for name, t in trainees.items()}
     # As JSON gives it back, so that it equals what a checkpoint's manifest holds.
-    return json.loads(canonical_json({"saes": own, "train": asked, "source": dict(source.provenance)}))
+    return json.loads(canonical_json({"saes": own, "train": asked, "source": dict(source.provenance), "objective": objective.stated}))
+
+
+def _read(trainee: Trainee) -> dict[str, Any]:
+    columns = trainee.columns
+    return {"read": [str(point) for point in columns.read], "target": str(columns.target) if columns.target else None}
 
 
 def _facts(trainee: Trainee, happened: Mapping[str, Tensor], step: int) -> dict[str, Any]:
     """A record of one SAE: batch values of its loss terms, fvu and l0, the share of dead latents, the learning rate."""
     values = {name: value.item() for name, value in happened.items()}
     variance = values.pop("variance")
+    squared_error = values.pop("squared_error", values.get("mse"))
+    state = trainee.state_at(step - 1)
+    scales = list(trainee.columns.scales.values())
     return {
         **values,
-        "fvu": values["mse"] / variance if variance else None,
-        "dead": trainee.dead.dead.float().mean().item(),
+        "fvu": squared_error / variance if variance and squared_error is not None else None,
+        "dead": state.dead.float().mean().item(),
         "dead_after_tokens": trainee.dead.after,
+        "resampled": trainee.resampled,
+        "sparsity_scale": state.sparsity_scale,
         "lr": trainee.lr * lr_factor(step - 1, trainee.cfg),
-        "input_scale": trainee.scale,
-        "scale_outliers": trainee.n_outliers,
+        "input_scale": scales[0],
+        **({"scales": trainee.columns.scales} if len(scales) > 1 else {}),
+        "scale_outliers": trainee.columns.n_outliers,
     }
 
 

@@ -7,19 +7,19 @@ import torch
 from saescope.saes.base import SAE
 from saescope.training.config import TrainConfig
 
-BETAS = (0.9, 0.999)
 
+def default_lr(sae: SAE) -> float:
+    """The architecture's own (`SAE.lr`) up to 4,096 latents, falling as 1 / sqrt(d_sae) above.
 
-def default_lr(d_sae: int) -> float:
-    """2e-3 up to 4,096 latents, falling as 1 / sqrt(d_sae) above.
-
-    Found by a sweep on 6M tokens of stories3M (`benchmarks/results/defaults.jsonl`); the square root is Gao et al.'s scaling.
+    Found by sweeps on stories3M (`benchmarks/results/defaults.jsonl`); the square root is Gao et al.'s scaling.
     """
-    return 2e-3 * min(1.0, (4096 / d_sae) ** 0.5)
+    return sae.lr * min(1.0, (4096 / sae.d_sae) ** 0.5)
 
 
 def adam(sae: SAE, lr: float) -> torch.optim.Adam:
-    return torch.optim.Adam(sae.parameters(), lr=lr, betas=BETAS, eps=1e-8, fused=True)
+    """Over the parameters that train."""
+    trained = [p for p in sae.parameters() if p.requires_grad]
+    return torch.optim.Adam(trained, lr=lr, betas=sae.betas, eps=1e-8, fused=True)
 
 
 def lr_factor(step: int, cfg: TrainConfig) -> float:
@@ -31,7 +31,7 @@ def lr_factor(step: int, cfg: TrainConfig) -> float:
     return rise * fall
 
 
-def sparsity_scale(step: int, cfg: TrainConfig) -> float:
+def sparsity_warmup(step: int, cfg: TrainConfig) -> float:
     """Share of its weight that the sparsity term has at a step."""
     warmup_steps = cfg.sparsity_warmup * cfg.n_steps
     return min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0

@@ -7,20 +7,25 @@ from typing import Any
 import torch
 
 from saescope.activations.scale import Scale
-from saescope.errors import ConfigError, WidthMismatch
+from saescope.activations.source import StepBatch
+from saescope.errors import ConfigError, did_you_mean
 from saescope.saes.base import SAE, TrainState
 from saescope.saes.fold import fold, unfold
 from saescope.saes.init import fit_to_sample_
 from saescope.saes.losses import variance
 from saescope.shapes import Float, Tensor
 from saescope.training.checkpoint import adam_state, load_adam_state
+from saescope.training.columns import Columns
 from saescope.training.config import TrainConfig
 from saescope.training.dead import DeadCounter
-from saescope.training.objective import Objective
-from saescope.training.optimizer import adam, clip_, default_lr, lr_factor, project_decoder_gradient_, sparsity_scale
+from saescope.training.objective import Given, Objective
+from saescope.training.optimizer import adam, clip_, default_lr, lr_factor, project_decoder_gradient_, sparsity_warmup
+from saescope.training.resample import due, forget_moments_, interval_steps, resample_
+from saescope.training.sparsity_control import L0Controller
 from saescope.training.threshold import LeastKept
 
 INIT_ROWS = 32_768
+NOT_RECORDED = ("fired", "min_kept")
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,15 @@ class Job:
 
     sae: SAE
     read: tuple[Any, ...] = ()
-    """Hook points read; empty: the source's only one. The architectures here read one."""
+    """Hook points read; empty: all of the source's but the target."""
     target: Any | None = None
-    """Hook point reconstructed; None: what is read. The architectures here have no other."""
+    """Hook point reconstructed; None: what is read."""
     cfg: TrainConfig | None = None
-    """Its own lr and schedule; None: the run's. Tokens and batches are the run's always."""
+    """Its own lr, schedule and seed; None: the run's. Tokens and batches are the run's always."""
     fresh: bool = True
-    """Start b_dec and the encoder's scale from the data. False: go on from the weights as they are."""
+    """Start b_dec and the encoder's scale from the data. False: go on from the weights as they are, on raw activations."""
+    only: tuple[str, ...] = ()
+    """Names of the parameters that train; empty: all."""
 
 
 class Trainee:
@@ -44,36 +51,30 @@ class Trainee:
     def __init__(self, job: Job, slices: Mapping[Any, slice], cfg: TrainConfig):
         self.job, self.sae = job, job.sae
         self.cfg = replace(job.cfg, tokens=cfg.tokens, batch_tokens=cfg.batch_tokens) if job.cfg else cfg
-        self.read = _read_point(job, slices)
-        self.columns = slices[self.read]
-        width = self.columns.stop - self.columns.start
-        if width != self.sae.d_in:
-            raise WidthMismatch(f"the SAE reads d_in={self.sae.d_in}, but {self.read} is {width} wide. Build it with d_in={width}.")
-        self.sae.requires_grad_(True)
-        self.lr = self.cfg.lr if self.cfg.lr is not None else default_lr(self.sae.d_sae)
+        self.columns = Columns(self.sae, job.read, job.target, slices)
+        _train_only(self.sae, job.only)
+        self.lr = self.cfg.lr if self.cfg.lr is not None else default_lr(self.sae)
         self.optimizer = adam(self.sae, self.lr)
-        device = self.sae.b_dec.device
-        self.dead = DeadCounter(self.sae.d_sae, self.cfg.dead_after, device)
+        self.dead = DeadCounter(self.sae.d_sae, self.cfg.dead_after, self.sae.b_dec.device)
         self.least_kept = LeastKept()
-        self.scale, self.n_outliers = 1.0, 0
+        self.control = L0Controller(self.sae.l0_target, self.cfg) if self.sae.l0_target is not None else None
+        self.resampled = 0
 
     def start(self, scales: Mapping[Any, Scale], sample: Float[Tensor, "n d_row"]) -> None:
-        """Scale, and initial weights from the first rows of the stream."""
-        self.scale, self.n_outliers = scales[self.read].value, scales[self.read].n_outliers
+        """Scales, and initial weights from the first rows of the stream."""
+        self.columns.set_scales(scales)
         if self.job.fresh:
-            fit_to_sample_(self.sae, self.x(sample[:INIT_ROWS]))
+            x = self.columns.x(sample[:INIT_ROWS])
+            fit_to_sample_(self.sae, x, self.columns.wanted(sample[:INIT_ROWS], x))
         else:
-            self.sae.load_state_dict(unfold(self.sae, self.scale).state_dict())
+            self.sae.load_state_dict(unfold(self.sae, self.columns.s_in, self.columns.s_out).state_dict())
 
-    def x(self, rows: Float[Tensor, "n d_row"]) -> Float[Tensor, "n d_in"]:
-        """The scaled columns, float32, on the SAE's device."""
-        return rows[:, self.columns].to(self.sae.b_dec.device).float() * self.scale
-
-    def step(self, rows: Float[Tensor, "n d_row"], step: int, objective: Objective) -> dict[str, Tensor] | None:
+    def step(self, batch: StepBatch, step: int, objective: Objective) -> dict[str, Tensor] | None:
         """One step on a batch; returns what happened, or None where the loss is not finite (nothing is changed then)."""
-        x = self.x(rows)
-        state = TrainState(step, step * len(rows), sparsity_scale(step, self.cfg), self.dead.dead)
-        terms = objective(self.sae, x, x, state)
+        x = self.columns.x(batch.rows)
+        target = self.columns.wanted(batch.rows, x)
+        state = self.state_at(step)
+        terms = objective(Given(self.sae, x, target, state, batch, self.columns))
         total = torch.stack(list(terms.values())).sum()
         if not total.isfinite():
             return None
@@ -85,20 +86,43 @@ class Trainee:
             group["lr"] = self.lr * lr_factor(step, self.cfg)
         self.optimizer.step()
         self.sae.constrain_()
-        self.observe(state.observed, len(rows))
-        facts = {name: term.detach() for name, term in terms.items()}
-        return {**facts, "l0": state.observed["l0"], "variance": variance(x)}
+        self.observe(state.observed, step, len(x))
+        seen = {name: value for name, value in state.observed.items() if name not in NOT_RECORDED and value.ndim == 0}
+        return {**{name: term.detach() for name, term in terms.items()}, **seen, "variance": variance(target)}
+
+    def state_at(self, step: int) -> TrainState:
+        """What the loss may know at a step (from 0)."""
+        scale = sparsity_warmup(step, self.cfg) * (self.control.m if self.control else 1.0)
+        return TrainState(step, step * self.cfg.batch_tokens, scale, self.dead.dead)
 
     @torch.no_grad()
-    def observe(self, observed: Mapping[str, Tensor], n_tokens: int) -> None:
+    def observe(self, observed: Mapping[str, Tensor], step: int, n_tokens: int) -> None:
         self.dead.update(observed["fired"], n_tokens)
-        if "tau" in self.sae.thresholds:
+        if self.control:
+            self.control.update(step, observed["l0"])
+        if "tau" in self.sae.thresholds and "min_kept" in observed:
             self.least_kept.update(observed["min_kept"])
             self.sae.get_buffer("tau").copy_(self.least_kept.value)
 
-    def finish(self) -> SAE:
-        """The same SAE, now on raw activations."""
-        self.sae.load_state_dict(fold(self.sae, self.scale).state_dict())
+    def resampling_due(self, steps_done: int) -> bool:
+        """Whether dead latents get new directions now."""
+        return self.sae.resample != "off" and not self.job.only and due(steps_done, self.cfg) > 0
+
+    def resample(self, rows: Float[Tensor, "n d_row"], steps_done: int) -> None:
+        """New directions for the latents silent over half a resampling interval; their moments and counters start anew."""
+        count = due(steps_done, self.cfg)
+        dead = self.dead.silent_tokens >= interval_steps(self.cfg) * self.cfg.batch_tokens // 2
+        n = resample_(self.sae, dead, rows, self.columns, self.state_at(steps_done - 1), (self.cfg.seed, count))
+        if n:
+            forget_moments_(self.optimizer, self.sae, dead)
+            self.dead.silent_tokens.masked_fill_(dead, 0)
+            self.resampled += n
+
+    def finish(self, name: str) -> SAE:
+        """The same SAE, now on raw activations. Warns where a wanted L0 was not reached."""
+        if self.control:
+            self.control.warn_unless_reached(name)
+        self.sae.load_state_dict(fold(self.sae, self.columns.s_in, self.columns.s_out).state_dict())
         return self.sae.requires_grad_(False)
 
     def state(self) -> dict[str, Tensor]:
@@ -106,26 +130,31 @@ class Trainee:
         weights = {f"sae/{name}": tensor for name, tensor in self.sae.state_dict().items()}
         moments = adam_state(self.optimizer, dict(self.sae.named_parameters()))
         ema = torch.stack([self.least_kept.sum, self.least_kept.weight])
-        return {**weights, **moments, "silent_tokens": self.dead.silent_tokens, "least_kept": ema}
+        control = {"control": self.control.state()} if self.control else {}
+        return {**weights, **moments, **control, "silent_tokens": self.dead.silent_tokens, "least_kept": ema}
 
-    def load_state(self, tensors: Mapping[str, Tensor], scale: float) -> None:
-        """The inverse of `state`."""
+    def scalars(self) -> dict[str, Any]:
+        """Every number of a checkpoint."""
+        return {"scales": self.columns.scales, "n_outliers": self.columns.n_outliers, "resampled": self.resampled}
+
+    def load_state(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]) -> None:
+        """The inverse of `state` and `scalars`."""
         self.sae.load_state_dict({key.removeprefix("sae/"): value for key, value in tensors.items() if key.startswith("sae/")})
         load_adam_state(self.optimizer, dict(self.sae.named_parameters()), tensors)
         self.dead.silent_tokens.copy_(tensors["silent_tokens"])
         self.least_kept.sum.copy_(tensors["least_kept"][0])
         self.least_kept.weight.copy_(tensors["least_kept"][1])
-        self.scale = scale
+        if self.control:
+            self.control.load_state(tensors["control"])
+        self.columns.scales = dict(scalars["scales"])
+        self.columns.n_outliers, self.resampled = scalars["n_outliers"], scalars["resampled"]
 
 
-def _read_point(job: Job, slices: Mapping[Any, slice]) -> Any:
-    """The hook point that a job reads and reconstructs. Raises: ConfigError for one the source has not, or more than one."""
-    names, read = ", ".join(map(str, slices)), job.read or tuple(slices)
-    for point in (*read, *([] if job.target is None else [job.target])):
-        if point not in slices:
-            raise ConfigError(f"the job names {point}, but the source has {names}.")
-    if len(read) > 1:
-        raise ConfigError(f"{type(job.sae).__name__} reads one hook point, but was given {len(read)} ({names}): Job(sae, read=(...,)).")
-    if job.target not in (None, read[0]):
-        raise ConfigError(f"{type(job.sae).__name__} reconstructs what it reads ({read[0]}), not {job.target}. Leave target out.")
-    return read[0]
+def _train_only(sae: SAE, only: tuple[str, ...]) -> None:
+    """Let these parameters train, all if none is named. Raises: ConfigError for a name that the SAE has not."""
+    names = [name for name, _ in sae.named_parameters()]
+    for name in only:
+        if name not in names:
+            raise ConfigError(f"{name!r} is no parameter of {type(sae).__name__}, which has {', '.join(names)}.{did_you_mean(name, names)}")
+    for name, p in sae.named_parameters():
+        p.requires_grad_(not only or name in only)

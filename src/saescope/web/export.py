@@ -12,6 +12,7 @@ from markupsafe import Markup
 from saescope.disk import write_text
 from saescope.render.panels import environment
 from saescope.render.rows import STEPS, readable
+from saescope.render.sweep import SweepPage
 from saescope.render.view_models import FLAGS, FeatureCard, FeatureRow, RunPage
 
 HERE = Path(__file__).parent
@@ -51,6 +52,14 @@ def run_page_html(page: RunPage) -> str:
             steps=STEPS,
         )
     )
+
+
+def write_sweep_page(path: Path | str, page: SweepPage) -> None:
+    """Write the page of a sweep, replacing the file whole. Raises: DiskFull, OutputNotWritable."""
+    style, script = stylesheet(), (HERE / "static" / "theme.js").read_text(encoding="utf-8")
+    policy = content_security_policy(style, [script])
+    template = environment(HERE / "templates").get_template("shells/sweep.html")
+    write_text(path, template.render(page=page, style=Markup(style), script=Markup(script), policy=policy))
 
 
 def short(card: FeatureCard) -> FeatureCard:

@@ -1,0 +1,1 @@
+"""Small experiments with known answers. A toy is a source of activations; what is trained on it is scored by `evals`."""
