@@ -20,7 +20,7 @@ from saescope.saes.losses import mse
 from saescope.saes.registry import ARCHITECTURES, build
 from saescope.training.columns import Columns
 from saescope.training.config import TrainConfig
-from saescope.training.end_to_end import EndToEnd, Put, frozen, later_points, relative_error
+from saescope.training.end_to_end import EndToEnd, frozen, later_points, put, relative_error
 from saescope.training.last_tokens import LastTokens
 from saescope.training.loop import train
 from saescope.training.objective import Given
@@ -125,10 +125,10 @@ def test_the_loss_is_that_of_two_whole_runs(lm, source):
     with torch.no_grad():
         x_hat = sae.reconstruct(given.x, sae.training_latents(sae.pre_acts(given.x)))
         clean = lm.run(text.tokens, mask=text.mask, read=["blocks.1.resid_post"])
-        put = lm.run(text.tokens, mask=text.mask, read=["blocks.1.resid_post"], edit=[Put(HookPoint.parse(AT), x_hat, text.counted)])
-    log_p, log_q = (run.logits[text.counted].log_softmax(-1) for run in (clean, put))
+        edited = lm.run(text.tokens, mask=text.mask, read=["blocks.1.resid_post"], edit=[put(HookPoint.parse(AT), x_hat, text.counted)])
+    log_p, log_q = (run.logits[text.counted].log_softmax(-1) for run in (clean, edited))
     kl = (log_p.exp() * (log_p - log_q)).sum(-1).mean()
-    h, h_put = (run["blocks.1.resid_post"][text.counted] for run in (clean, put))
+    h, h_put = (run["blocks.1.resid_post"][text.counted] for run in (clean, edited))
     downstream = (h_put - h).square().mean() / h.square().mean()
     assert kl > 0.01
     assert given.state.observed["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
@@ -179,7 +179,7 @@ def test_the_gradient_is_that_of_autograd_through_it_all(architecture, lm, sourc
     state = replace(given.state, observed={})
     own = sae.loss(given.x, given.target, state)
     x_hat = sae.reconstruct(given.x, sae.training_latents(sae.pre_acts(given.x)))
-    run = lm.run(text.tokens, mask=text.mask, edit=[Put(HookPoint.parse(AT), x_hat, text.counted)])
+    run = lm.run(text.tokens, mask=text.mask, edit=[put(HookPoint.parse(AT), x_hat, text.counted)])
     log_p = lm.run(text.tokens, mask=text.mask).logits[text.counted].log_softmax(-1)
     kl = (log_p.exp() * (log_p - run.logits[text.counted].log_softmax(-1))).sum(-1).mean()
     (D * kl + 0.5 * own.pop("mse") + sum(own.values())).backward()
@@ -209,7 +209,7 @@ def test_x_hat_stands_where_it_is_written(kind, lm, corpus):
     loss.backward()
     with torch.no_grad():
         x_hat = sae.reconstruct(x, sae.training_latents(sae.pre_acts(x)))
-        edits = [Put(at, part, batch.text.counted) for at, part in zip(written, x_hat.split(D, dim=1), strict=True)]
+        edits = [put(at, part, batch.text.counted) for at, part in zip(written, x_hat.split(D, dim=1), strict=True)]
         log_p, log_q = (
             lm.run(batch.text.tokens, mask=batch.text.mask, edit=edit).logits[batch.text.counted].log_softmax(-1) for edit in ([], edits)
         )
@@ -237,10 +237,10 @@ def test_the_model_takes_no_gradient_and_is_left_as_it_was(corpus):
 def test_special_positions_keep_x(lm, source):
     objective = EndToEnd(lm=lm)
     text = next(objective.batches(source, plan(), 0)).text
-    away = Put(HookPoint.parse(AT), torch.full((int(text.counted.sum()), D), 7.0), text.counted)
-    clean, put = (lm.run(text.tokens, mask=text.mask, read=[AT], edit=edit)[AT] for edit in ([], [away]))
-    assert torch.equal(clean[~text.counted], put[~text.counted])
-    assert torch.allclose(put[text.counted], torch.tensor(7.0))
+    away = put(HookPoint.parse(AT), torch.full((int(text.counted.sum()), D), 7.0), text.counted)
+    clean, edited = (lm.run(text.tokens, mask=text.mask, read=[AT], edit=edit)[AT] for edit in ([], [away]))
+    assert torch.equal(clean[~text.counted], edited[~text.counted])
+    assert torch.allclose(edited[text.counted], torch.tensor(7.0))
 
 
 def test_only_downstream_terms_stop_the_pass_early(lm, corpus, monkeypatch):

@@ -20,6 +20,7 @@ from saescope.training.sequences import whole_sequences
 
 if TYPE_CHECKING:
     from saescope.data.packing import TokenBatch
+    from saescope.interventions.edits import Patch
     from saescope.models.hook_point import HookPoint
     from saescope.models.language_model import LanguageModel
 
@@ -133,7 +134,7 @@ class EndToEnd:
     def _later(self) -> "list[HookPoint]":
         return [*self.downstream_at, *([self.readout.at] if self.readout is not None and self.readout.at is not None else [])]  # type: ignore[list-item]
 
-    def _run(self, text: "TokenBatch", read: "Sequence[HookPoint]", edit: "Sequence[Put]" = ()) -> "dict[HookPoint | None, Tensor]":
+    def _run(self, text: "TokenBatch", read: "Sequence[HookPoint]", edit: Sequence[Any] = ()) -> "dict[HookPoint | None, Tensor]":
         """Rows of the counted tokens at `read`; under None their logits, where only these can be had."""
         stop = self.lm.stop_after(read) if self.readout is None else self.readout.at
         run = self.lm.run(text.tokens, mask=text.mask, read=read, edit=edit, stop_at=stop)
@@ -162,7 +163,7 @@ class EndToEnd:
         columns = given.columns
         points = columns.read if columns.target is None else (columns.target,)
         pieces = columns.raw(x_hat).split([self.lm.width(at) for at in points], dim=1)
-        edits = [Put(at, piece, batch.text.counted) for at, piece in zip(points, pieces, strict=True)]
+        edits = [put(at, piece, batch.text.counted) for at, piece in zip(points, pieces, strict=True)]
         rows = self._run(batch.text, self._later, edits)
         for at, value in rows.items():
             if not value.requires_grad:
@@ -197,28 +198,13 @@ def relative_error(clean: Float[Tensor, "n d"], edited: Float[Tensor, "n d"]) ->
     return (edited.float() - clean).square().mean() / clean.square().mean().clamp_min(torch.finfo(torch.float32).tiny)
 
 
-@dataclass(frozen=True, eq=False)
-class Put:
-    """x' = given vectors, one per position; an edit that carries their gradient."""
+def put(at: "HookPoint", vectors: Float[Tensor, "n d"], positions: Bool[Tensor, "batch pos"]) -> "Patch":
+    """x' = given vectors, one for each marked position: an edit that carries their gradient."""
+    from saescope.interventions.edits import Patch
 
-    at: "HookPoint"
-    vectors: Float[Tensor, "n d"]
-    positions: Bool[Tensor, "batch pos"]
-
-    @property
-    def reads(self) -> "HookPoint":
-        return self.at
-
-    @property
-    def key(self) -> int:
-        return id(self)
-
-    def join(self, others: Sequence[Any]) -> "Put":
-        return self
-
-    def delta(self, x: Float[Tensor, "batch pos d"], where: Bool[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d"]:
-        x = x.float()
-        return x.masked_scatter(where[..., None], self.vectors.to(x.device).float()) - x
+    marked = positions.to(vectors.device)
+    value = vectors.new_zeros(*marked.shape, vectors.shape[1]).masked_scatter(marked[..., None], vectors)
+    return Patch(value, at, positions=positions)
 
 
 @contextmanager

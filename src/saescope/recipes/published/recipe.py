@@ -97,7 +97,7 @@ class Recipe:
             result = run(cfg, out, replace=options.replace, reporter=reporter).result
             assert result is not None
             points = {self.band.sae: (result.value("sae", "reconstruction.fvu"), result.value("sae", "sparsity.l0"))}
-        lines = [f"{name:12} FVU {_number(fvu)}, L0 {_number(l0)}" for name, (fvu, l0) in points.items()]
+        lines = [f"{name or 'sae':12} FVU {_number(fvu)}, L0 {_number(l0)}" for name, (fvu, l0) in points.items()]
         if options.small:
             faults = self.band.faults(*points[self.band.sae])
             lines.append("as stated" if not faults else f"not as stated: {'; '.join(faults)}")
