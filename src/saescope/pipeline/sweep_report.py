@@ -13,6 +13,7 @@ from saescope.evals.result import EvalResult
 from saescope.files import read_manifest
 from saescope.pipeline.config import FREE, RunConfig
 from saescope.pipeline.main_job import describe
+from saescope.pipeline.metrics import read_records
 from saescope.pipeline.page import command_line
 from saescope.pipeline.reporter import Parts, Reporter
 from saescope.pipeline.stages import eval_config
@@ -20,6 +21,7 @@ from saescope.pipeline.subject import Subject
 from saescope.pipeline.sweep_config import SweepConfig
 from saescope.render.numbers import count
 from saescope.render.sweep import SweepPage
+from saescope.render.training_curves import training_curves
 from saescope.render.view_models import Fact
 from saescope.run_folder import FINISHED, RunFolder
 from saescope.saes import storage
@@ -78,7 +80,7 @@ def write_report(folder: RunFolder, folders: Mapping[str, RunFolder], cfg: Sweep
     found = read_points(folders)
     write_json(folder.path / "pareto.json", to_json(found))
     write_text(folder.path / "pareto.svg", pareto_figure(found, alone=True) + "\n")
-    write_sweep_page(folder.index, _page(folders, cfg, found))
+    write_sweep_page(folder.index, replace(_page(folders, cfg, found), training=training_curves(read_records(folder.metrics))))
     return found
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from saescope.render.training_curves import TrainingCurves
 from saescope.render.view_models import Fact
 
 
@@ -50,5 +51,8 @@ class SweepPage:
     figure: Markup
     """Made by `plot.figure`."""
     figure_note: str = ""
+    training: TrainingCurves | None = None
+    """How they were trained, a line for each."""
     command: str = ""
     provenance: tuple[Fact, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -59,7 +59,7 @@ def write_sweep_page(path: Path | str, page: SweepPage) -> None:
     style, script = stylesheet(), (HERE / "static" / "theme.js").read_text(encoding="utf-8")
     policy = content_security_policy(style, [script])
     template = environment(HERE / "templates").get_template("shells/sweep.html")
-    write_text(path, template.render(page=page, style=Markup(style), script=Markup(script), policy=policy))
+    write_text(path, template.render(page=page, style=Markup(style), scripts=[Markup(script)], policy=policy))
 
 
 def short(card: FeatureCard) -> FeatureCard:
