@@ -39,3 +39,19 @@ def tiny_lm():
     import tiny
 
     return tiny.tiny_lm()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """The folder of a tiny saved model."""
+    import tiny_run
+
+    return tiny_run.save_model(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory) -> Path:
+    """A file of tiny stories."""
+    import tiny_run
+
+    return tiny_run.write_stories(tmp_path_factory.mktemp("text") / "stories.txt")

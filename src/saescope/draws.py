@@ -10,7 +10,8 @@ def draws(seed: int, stream: str, *counters: int | str) -> np.random.Generator:
     """Generator of the draws named by (seed, stream, counters).
 
     The same name gives the same numbers on every machine, in every order of calls: resuming needs a cursor, not a state.
-    Streams in use: "init", "documents", "pool", "examples", "untrained", "bootstrap", "packing", "generate".
+    Streams in use: "init", "documents", "pool", "examples", "untrained", "bootstrap", "packing", "resample", "synthetic",
+    "generate".
     """
     name = json.dumps([seed, stream, *counters], separators=(",", ":"), ensure_ascii=False)
     key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "little")

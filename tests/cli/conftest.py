@@ -1,4 +1,4 @@
-"""A saved tiny model, a text, one finished run made by the command line, and the command line itself."""
+"""One finished run made by the command line, and the command line itself."""
 
 import json
 
@@ -6,16 +6,6 @@ import pytest
 
 import tiny_run
 from saescope import cli
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    return tiny_run.save_model(tmp_path_factory.mktemp("models") / "tiny-llama")
-
-
-@pytest.fixture(scope="session")
-def stories(tmp_path_factory):
-    return tiny_run.write_stories(tmp_path_factory.mktemp("text") / "stories.txt")
 
 
 @pytest.fixture(scope="session")

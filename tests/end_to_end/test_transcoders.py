@@ -25,16 +25,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_run.save_model(tmp_path_factory.mktemp("models") / "tiny-llama")
-
-
-@pytest.fixture(scope="module")
-def stories(tmp_path_factory):
-    return tiny_run.write_stories(tmp_path_factory.mktemp("text") / "stories.txt")
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def finished(request, model, stories, tmp_path_factory):
     """(name, outcome, folder) of a run. Shared: tests must not change the folder."""

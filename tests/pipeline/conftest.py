@@ -1,15 +1,13 @@
-"""A saved tiny model and a text."""
+"""What the tests of whole jobs share."""
 
 import pytest
 
-import tiny_run
+from saescope.pipeline import subject
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    return tiny_run.save_model(tmp_path_factory.mktemp("models") / "tiny-llama")
-
-
-@pytest.fixture(scope="session")
-def stories(tmp_path_factory):
-    return tiny_run.write_stories(tmp_path_factory.mktemp("text") / "stories.txt")
+@pytest.fixture(scope="module")
+def small_batches():
+    """Few sequences at a time, so that every stage has many batches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "FORWARD_TOKENS", 128)
+        yield

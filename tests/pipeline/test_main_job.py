@@ -23,6 +23,8 @@ from saescope.pipeline import main_job, run, stages, subject
 from saescope.run_folder import RunFolder
 from saescope.saes.storage import load, read_provenance
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
 STAGES = ["harvesting", "training", "evaluating", "describing features"]
 
 
@@ -51,14 +53,6 @@ class Listener:
 
     def say(self, sentence):
         self.said.append(sentence)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_batches():
-    """Few sequences at a time, so that every stage has many batches."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subject, "FORWARD_TOKENS", 128)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,13 @@ from saescope.config import to_dict
 from saescope.evals.result import EvalResult
 from saescope.files import read_manifest
 from saescope.interop import open_sae
-from saescope.pipeline import GridConfig, SweepConfig, run, subject, sweep, sweep_job
+from saescope.pipeline import GridConfig, SweepConfig, run, sweep, sweep_job
 from saescope.pipeline.config import ModelConfig, TextConfig
 from saescope.run_folder import RunFolder
 from saescope.saes.storage import load
 from saescope.training.config import TrainConfig
+
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 GRID = {"sae": ("topk", "relu", "batch_topk"), "d_sae": (32,), "l0": (4.0,), "seeds": (0, 1)}
 NAMES = [f"{architecture}-s{seed}" for architecture in GRID["sae"] for seed in GRID["seeds"]]
@@ -48,14 +50,6 @@ class Listener:
 
     def say(self, sentence):
         self.said.append(sentence)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_batches():
-    """Few sequences at a time, so that every stage has many batches."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subject, "FORWARD_TOKENS", 128)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ class SAE(nn.Module, ABC):
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     """Of Adam, by default."""
     lr: ClassVar[float] = 2e-3
-    """Peak learning rate up to 4,096 latents, by default."""
+    """Peak learning rate up to 4,096 latents, by default. See `training.optimizer.default_lr`."""
 
     cfg: Any
     W_enc: Float[Tensor, "d_in d_sae"]
@@ -145,9 +145,10 @@ class SAE(nn.Module, ABC):
         """The L0 that the controller of the training loop is to reach by scaling the penalty; None: it leaves the penalty alone."""
         return self.wanted_l0
 
+    @torch.no_grad()
     def shut_(self, threshold: float) -> None:
-        """At the start, silence every latent below this pre-activation. For architectures with a wanted L0."""
-        raise NotImplementedError(type(self).__name__)
+        """At the start, silence every latent below this pre-activation."""
+        self.b_enc.fill_(-threshold)
 
     @property
     def resample(self) -> Literal["centred", "published", "off"]:
@@ -173,7 +174,10 @@ class SAE(nn.Module, ABC):
 
     @torch.no_grad()
     def with_unit_decoder(self) -> Self:
-        """The same function with rows of W_dec at norm 1: what reads latent i grows by ||W_dec[i]||."""
+        """The same function with rows of W_dec at norm 1: what reads latent i grows by ||W_dec[i]||.
+
+        Not for one threshold of all latents (`tau`) over rows of unequal norm: a threshold for each would be needed.
+        """
         unit = copy.deepcopy(self)
         norms = unit.decoder_norms()
         norms = torch.where(norms > 0, norms, 1)

@@ -65,7 +65,7 @@ def fit_to_sample_(sae: "SAE", x: Float[Tensor, "n d_in"], target: Float[Tensor,
     inner = square = 0.0
     size = max(256, LATENT_BUDGET // sae.d_sae)  # the matrix [n, d_sae] never exists as a whole
     for rows, wanted in zip(x.split(size), target.split(size), strict=True):
-        y_ND = sae.decode(sae.training_latents(sae.pre_acts(rows))) - sae.b_dec
+        y_ND = sae.reconstruct(rows, sae.training_latents(sae.pre_acts(rows))) - sae.b_dec
         inner += ((wanted - sae.b_dec) * y_ND).sum().item()
         square += y_ND.square().sum().item()
     c = inner / square if square else math.inf

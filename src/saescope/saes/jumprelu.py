@@ -80,6 +80,7 @@ class JumpReLUSAE(SAE):
         super().__init__(d_in, d_sae, cfg or JumpReLUConfig(), d_out=d_out, seed=seed)
         self.by_tanh = self.cfg.sparsity.startswith("tanh")
         self.by_target = self.cfg.sparsity.startswith("target_l0")
+        self.aim = DEFAULT_L0 if self.cfg.l0 is None else float(self.cfg.l0)
         check_l0_fits(self.wanted_l0, d_sae)
         self.theta = nn.Parameter(torch.full((d_sae,), THETA if self.cfg.theta is None else float(self.cfg.theta)))
         self.homogeneous = self.cfg.theta is None  # a threshold that was asked for is left alone
@@ -89,7 +90,7 @@ class JumpReLUSAE(SAE):
 
     @property
     def wanted_l0(self) -> float | None:
-        return DEFAULT_L0 if self.by_target and self.cfg.l0 is None else self.cfg.l0
+        return self.aim if self.by_target else self.cfg.l0
 
     @property
     def l0_target(self) -> float | None:
@@ -116,9 +117,9 @@ class JumpReLUSAE(SAE):
         """The sparsity term without its coefficient."""
         match self.cfg.sparsity:
             case "target_l0":
-                return target_l0(active.sum(-1), self.wanted_l0 or DEFAULT_L0, self.d_out)
+                return target_l0(active.sum(-1), self.aim, self.d_out)
             case "target_l0_per_token":
-                return target_l0_per_token(active.sum(-1), self.wanted_l0 or DEFAULT_L0)
+                return target_l0_per_token(active.sum(-1), self.aim)
             case "tanh_quadratic":
                 return density_quadratic(active)
             case _:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
-
 from saescope.errors import ConfigError
 from saescope.saes.base import SAE, TrainState
 from saescope.saes.init import shrink_
@@ -70,10 +68,6 @@ class ReLUSAE(SAE):
     @property
     def wanted_l0(self) -> float | None:
         return self.cfg.l0
-
-    @torch.no_grad()
-    def shut_(self, threshold: float) -> None:
-        self.b_enc.fill_(-threshold)
 
     @property
     def resample(self) -> Resample:

@@ -1,6 +1,7 @@
 """Memory that the C library keeps between steps, instead of giving it back and asking for it again."""
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,8 +20,8 @@ def keep_freed_memory() -> Iterator[None]:
     A dense step frees some ten matrices [batch_tokens, d_sae]. glibc returns them to the system and faults every page in again:
     on a CPU that takes several times as long as the arithmetic. Afterwards what is free is given back. Without glibc: nothing.
     """
-    libc = ctypes.CDLL(None)
-    if not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is None or not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
         yield
         return
     libc.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)

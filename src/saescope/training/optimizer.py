@@ -11,7 +11,8 @@ from saescope.training.config import TrainConfig
 def default_lr(sae: SAE) -> float:
     """The architecture's own (`SAE.lr`) up to 4,096 latents, falling as 1 / sqrt(d_sae) above.
 
-    Found by sweeps on stories3M (`benchmarks/results/defaults.jsonl`); the square root is Gao et al.'s scaling.
+    The TopK family's was found by a sweep on 6M tokens of stories3M (`benchmarks/results/defaults.jsonl`); that of the penalised ones
+    by a few trials of 300,000 tokens between 1e-3 and 5e-3. The square root is Gao et al.'s scaling.
     """
     return sae.lr * min(1.0, (4096 / sae.d_sae) ** 0.5)
 

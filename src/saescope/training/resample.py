@@ -94,5 +94,5 @@ def _losses(sae: SAE, rows: Float[Tensor, "n d_row"], columns: Columns, state: T
     for part in rows.split(ROWS):
         x = columns.x(part)
         pre_acts = sae.pre_acts(x)
-        error = columns.wanted(part, x) - sae.decode(sae.training_latents(pre_acts))
+        error = columns.wanted(part, x) - sae.reconstruct(x, sae.training_latents(pre_acts))
         yield error.square().sum(1) + state.sparsity_scale * sae.penalty(pre_acts)
