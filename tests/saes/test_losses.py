@@ -1,11 +1,14 @@
 """Loss terms against numpy transcriptions of their equations."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from saescope.draws import draws
 from saescope.saes.base import TrainState
+from saescope.saes.code import DenseCode
 from saescope.saes.losses import auxk, density_quadratic, l1, mse, pre_act, target_l0, target_l0_per_token, variance
 from saescope.saes.registry import build
 
@@ -21,9 +24,9 @@ def test_mse_sums_over_d_and_averages_over_tokens():
 
 def test_l1_sums_over_latents_weighted_by_norms_if_given():
     latents, norms = normal(5, 7).abs(), normal(7, name="norms").abs()
-    np.testing.assert_allclose(l1(latents), latents.numpy().sum(1))
-    np.testing.assert_allclose(l1(latents, norms), latents.numpy() @ norms.numpy())
-    np.testing.assert_allclose(l1(latents / 3, 3 * norms), l1(latents, norms))
+    np.testing.assert_allclose(l1(DenseCode(latents)), latents.numpy().sum(1))
+    np.testing.assert_allclose(l1(DenseCode(latents), norms), latents.numpy() @ norms.numpy())
+    np.testing.assert_allclose(l1(DenseCode(latents / 3), 3 * norms), l1(DenseCode(latents), norms))
 
 
 def test_target_l0_is_zero_at_the_target_and_d_at_nothing():
@@ -37,19 +40,19 @@ def test_density_quadratic_charges_dense_latents_more():
     active = torch.zeros(100, 2)
     active[:1, 0] = 1  # density 0.01
     active[:, 1] = 1  # density 1
-    assert density_quadratic(active[:, :1]).item() == pytest.approx(0.01 * 2)
-    assert density_quadratic(active).item() == pytest.approx(0.01 * 2 + 1 * 101)
+    assert density_quadratic(DenseCode(active[:, :1])).item() == pytest.approx(0.01 * 2)
+    assert density_quadratic(DenseCode(active)).item() == pytest.approx(0.01 * 2 + 1 * 101)
 
 
 def test_pre_act_pulls_dead_latents_only_and_only_up_to_their_threshold():
     z = torch.tensor([[-1.0, -1.0, 2.0], [0.5, 0.5, 0.5]], requires_grad=True)
-    theta, norms = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([2.0, 2.0, 3.0])
-    dead = torch.tensor([True, False, True])
-    term = pre_act(z, theta, norms, dead)
+    theta, dead = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([True, False, True])
+    reads = SimpleNamespace(W_enc=torch.eye(3), encoder_bias=lambda: torch.zeros(3), decoder_norms=lambda: torch.tensor([2.0, 2.0, 3.0]))
+    term = pre_act(reads, z, theta, dead)
     assert term.item() == pytest.approx((2 * 2 + 0 + 0.5 * 2 + 0.5 * 3) / 2)
     term.backward()
     assert z.grad.tolist() == [[-1, 0, 0], [-1, 0, -1.5]]
-    assert pre_act(z, theta, norms, ~dead & dead).item() == 0
+    assert pre_act(reads, z, theta, ~dead & dead).item() == 0
 
 
 def test_variance_is_about_the_mean_of_the_batch():

@@ -12,7 +12,7 @@ from saescope.render.training_curves import SHARES, CurvePanel, TrainingCurve
 
 LOG_FROM = 20
 """Ratio of largest to smallest value from which on the axis is logarithmic, but for ..."""
-LINEAR = ("dead", "lr", "resampled", "skipped_steps", "sparsity_scale")
+LINEAR = ("dead", "lr", "pairs", "resampled", "skipped_steps", "sparsity_scale")
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 300, 128, 40, 6, 18
 SAID, BANDED = 4, 3
 """Curves that a screen reader is told of by name; curves up to which each has a band of its range."""

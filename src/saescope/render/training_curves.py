@@ -23,16 +23,17 @@ TITLES = {
     "downstream": ("Downstream error", "squared error at later hook points"),
     "sparsity_scale": ("Scale of the penalty", "warm-up, times the control that reaches a wanted L0"),
     "window": ("Window hits", "share of pre-activations so near their threshold that it learns from them"),
+    "pairs": ("Pairs", "share of (token, latent) pairs that a step computes with; above a tenth it takes them all"),
     "resampled": ("Resampled latents", "dead latents that were given new directions, so far"),
     "lr": ("Learning rate", "of Adam"),
     "skipped_steps": ("Skipped steps", "without a finite loss, so far"),
 }
-FIRST, LAST = ("fvu", "l0", "dead"), ("sparsity_scale", "window", "resampled", "lr", "skipped_steps")
+FIRST, LAST = ("fvu", "l0", "dead"), ("sparsity_scale", "window", "pairs", "resampled", "lr", "skipped_steps")
 ALWAYS = (*FIRST, "lr")
 """Shown where they are constant, too."""
-SETTINGS = ("dead_after_tokens", "input_scale", "scale_outliers", "scales", "step", "tokens")
+SETTINGS = ("dead_after_tokens", "sparse", "input_scale", "scale_outliers", "scales", "step", "tokens")
 """No course: constants of the run."""
-SHARES = ("dead",)
+SHARES = ("dead", "pairs")
 ALONE = 1
 """Style of a run's only SAE: the orange of all charts of one thing."""
 

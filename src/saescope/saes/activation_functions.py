@@ -43,6 +43,11 @@ def _kth_largest(values: Tensor, k: int) -> Float[Tensor, ""]:
     return values.flatten().kthvalue(values.numel() - k + 1).values
 
 
+def gated(h: Tensor, r_mag: Tensor, b_gate: Tensor, b_mag: Tensor) -> Tensor:
+    """H(h + b_gate) relu(exp(r_mag) h + b_mag), where the vectors meet h; H passes no gradient."""
+    return torch.where(h + b_gate > 0, (r_mag.exp() * h + b_mag).relu(), 0)
+
+
 def jumprelu(
     pre_acts: Float[Tensor, "*n d_sae"], theta: Float[Tensor, " d_sae"], bandwidth: float, *, ste_to_input: bool = False
 ) -> Float[Tensor, "*n d_sae"]:

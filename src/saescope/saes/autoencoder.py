@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from saescope.saes.base import SAE, TrainState
+from saescope.saes.code import observed
 from saescope.saes.losses import mse
-from saescope.saes.sparse_ops import DenseCode
-from saescope.shapes import Float, Tensor
+from saescope.shapes import Bool, Float, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,12 @@ class Autoencoder(SAE):
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return pre_acts.relu()
 
+    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
+        return pre_acts > 0
+
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)
-        latents_NF = self.activate(self.pre_acts(x))
-        state.observed.update(DenseCode(latents_NF).observed())
-        return {"mse": mse(target - self.decode(latents_NF))}
+        z = self.code(x, state)
+        latents = z.holding(self.activate(z.values))
+        state.observed.update(observed(latents))
+        return {"mse": mse(target - (latents.decode(self.W_dec) + self.b_dec))}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from saescope.errors import ConfigError, WidthMismatch
+from saescope.saes.code import Code, DenseCode, SparseCode
 from saescope.saes.init import geometric_median, unit_rows
 from saescope.shapes import Bool, Float, Tensor
 
@@ -23,7 +24,7 @@ class TrainState:
     """Warm-up times L0 controller, >= 0: multiplies the sparsity term."""
     dead: Bool[Tensor, " d_sae"]
     sparse: bool = True
-    """Whether `loss` may take the sparse path (`sparse_ops`) where its architecture has one; False: the dense reference."""
+    """Whether `loss` computes on the pairs that matter (`SparseCode`); False: on the whole matrix, the reference."""
     observed: dict[str, Tensor] = field(default_factory=dict)
     """A fresh dict per step that `loss` fills with detached facts: `fired` Bool[d_sae], `l0`, `min_kept` (BatchTopK), and others to log."""
 
@@ -113,6 +114,16 @@ class SAE(nn.Module, ABC):
     def training_latents(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_sae"]:
         """Latents that `loss` reconstructs from; a batch rule where the paper has one."""
         return self.activate(pre_acts)
+
+    @abstractmethod
+    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
+        """Which entries matter to `loss`: where neither the latent nor its gradients are 0."""
+
+    def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> Code:
+        """What `loss` computes its latents from: the pre-activations of x, all of them or those that `keeps` marks."""
+        if state.sparse:
+            return SparseCode.of(x, self.W_enc, self.encoder_bias(), self.keeps)
+        return DenseCode(self.pre_acts(x))
 
     def encode(self, x: Float[Tensor, "*n d_in"]) -> Float[Tensor, "*n d_sae"]:
         return self.activate(self.pre_acts(self.fitting(x)))

@@ -1,14 +1,15 @@
 """BatchTopK SAE: k latents per token on average, shared out over the batch as tokens need them."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from saescope.saes.activation_functions import batch_topk, threshold
+from saescope.saes.activation_functions import batch_topk, batch_topk_cut, threshold
 from saescope.saes.base import SAE, TrainState, check_k
+from saescope.saes.code import Code, DenseCode, SparseCode, observed
 from saescope.saes.losses import auxk, mse
 from saescope.saes.options import check_number, check_whole
-from saescope.saes.sparse_ops import DenseCode, SparseCode, encode_sparse
 from saescope.shapes import Bool, Float, Tensor
 
 
@@ -57,30 +58,27 @@ class BatchTopKSAE(SAE):
     def training_latents(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_sae"]:
         return batch_topk(pre_acts, self.cfg.k)
 
-    def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
-        self.check_rows(x, target)
-        code = self.code(x, state)
-        error_ND = target - (code.decode(self.W_dec) + self.b_dec)
-        state.observed.update(code.observed())
-        return {"mse": mse(error_ND), "auxk": self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)}
+    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
+        return pre_acts >= batch_topk_cut(pre_acts, self.cfg.k).clamp_min(torch.finfo(pre_acts.dtype).tiny)
 
-    def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> DenseCode | SparseCode:
-        """The latents of `training_latents`, by the path that the run takes."""
-        return self.sparse_code(x) if state.sparse else DenseCode(self.training_latents(self.pre_acts(x)))
-
-    def sparse_code(self, x: Float[Tensor, "n d_in"]) -> SparseCode:
-        """The latents of `training_latents` as pairs.
+    def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> Code:
+        """The latents of `training_latents`.
 
         A floor somewhat below tau, the running mean of the least value kept, spares the sort of the whole batch. Where it
         leaves too few pairs it is lowered, so the result does not depend on it.
         """
+        if not state.sparse:
+            return DenseCode(self.training_latents(self.pre_acts(x)))
         wanted, floor = self.cfg.k * len(x), 0.9 * self.tau.item()
-
-        def above(pre_acts: Float[Tensor, "rows d_sae"]) -> Bool[Tensor, "rows d_sae"]:
-            return pre_acts > floor
-
         while True:
-            code = encode_sparse(x, self.W_enc, self.encoder_bias(), above, keep=wanted)
-            if len(code.values) >= wanted or floor <= 0:
-                return code
+            latents = SparseCode.of(x, self.W_enc, self.encoder_bias(), partial(torch.gt, other=floor), keep=wanted)
+            if len(latents.values) >= wanted or floor <= 0:
+                return latents
             floor = 0.7 * floor if floor > 0.1 * self.tau else 0.0
+
+    def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
+        self.check_rows(x, target)
+        latents = self.code(x, state)
+        error_ND = target - (latents.decode(self.W_dec) + self.b_dec)
+        state.observed.update(observed(latents))
+        return {"mse": mse(error_ND), "auxk": self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)}

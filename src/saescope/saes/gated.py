@@ -6,13 +6,14 @@ from typing import get_args
 import torch
 from torch import nn
 
+from saescope.saes.activation_functions import gated
 from saescope.saes.base import SAE, TrainState
+from saescope.saes.code import Code, DenseCode, observed
 from saescope.saes.jumprelu import JumpReLUConfig, JumpReLUSAE
 from saescope.saes.losses import auxk, l1, mse
 from saescope.saes.options import check_choice, check_l0, check_l0_fits, check_number
 from saescope.saes.relu import Resample
-from saescope.saes.sparse_ops import DenseCode
-from saescope.shapes import Float, Tensor
+from saescope.shapes import Bool, Float, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,28 +79,34 @@ class GatedSAE(SAE):
         return -(self.b_dec @ self.W_enc)
 
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
-        magnitudes = (self.r_mag.exp() * pre_acts + self.b_mag).relu()
-        return torch.where(pre_acts + self.b_gate > 0, magnitudes, 0)
+        return gated(pre_acts, self.r_mag, self.b_gate, self.b_mag)
 
-    def gates(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
+    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
+        return pre_acts > -self.b_gate
+
+    def latents(self, h: Code) -> Code:
+        """`activate`."""
+        return h.holding(gated(h.values, h.spread(self.r_mag), h.spread(self.b_gate), h.spread(self.b_mag)))
+
+    def gates(self, h: Code) -> Code:
         """relu(h + b_gate): what the penalty weighs and `aux` reconstructs from."""
-        return (pre_acts + self.b_gate).relu()
+        return h.holding((h.values + h.spread(self.b_gate)).relu())
 
     def penalty(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, " n"]:
-        return self.cfg.l1 * l1(self.gates(pre_acts))
+        return self.cfg.l1 * l1(self.gates(DenseCode(pre_acts)))
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)
-        h_NF = self.pre_acts(x)
-        latents_NF, gates_NF = self.activate(h_NF), self.gates(h_NF)
-        state.observed.update(DenseCode(latents_NF).observed())
-        error_ND = target - self.decode(latents_NF)
+        h = self.code(x, state)
+        latents, gates = self.latents(h), self.gates(h)
+        state.observed.update(observed(latents))
+        error_ND = target - (latents.decode(self.W_dec) + self.b_dec)
         auxk_term = {"auxk": self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)} if self.cfg.alpha else {}
         return {
             "mse": mse(error_ND),
             **auxk_term,
-            "sparsity": state.sparsity_scale * self.cfg.l1 * l1(gates_NF).mean(),
-            "aux": mse(target - (gates_NF @ self.W_dec.detach() + self.b_dec.detach())),
+            "sparsity": state.sparsity_scale * self.cfg.l1 * l1(gates).mean(),
+            "aux": mse(target - (gates.decode(self.W_dec.detach()) + self.b_dec.detach())),
         }
 
 

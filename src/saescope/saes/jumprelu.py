@@ -8,11 +8,11 @@ from torch import nn
 
 from saescope.saes.activation_functions import in_window, jumprelu, step
 from saescope.saes.base import SAE, TrainState
+from saescope.saes.code import Code, DenseCode, observed
 from saescope.saes.init import shrink_
 from saescope.saes.losses import auxk, density_quadratic, mse, pre_act, target_l0, target_l0_per_token
 from saescope.saes.options import check_choice, check_l0, check_l0_fits, check_number, check_switch
-from saescope.saes.sparse_ops import DenseCode
-from saescope.shapes import Float, Tensor
+from saescope.shapes import Bool, Float, Tensor
 
 Sparsity = Literal["l0", "target_l0", "target_l0_per_token", "tanh", "tanh_quadratic"]
 DEFAULT_L0 = 32.0
@@ -104,41 +104,49 @@ class JumpReLUSAE(SAE):
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return jumprelu(pre_acts, self.theta, self.cfg.bandwidth, ste_to_input=self.cfg.ste_to_input)
 
-    def active(self, pre_acts: Float[Tensor, "n d_sae"], latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_sae"]:
+    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
+        return pre_acts > self.theta - self.cfg.bandwidth / 2  # in the window, or above it
+
+    def latents(self, z: Code) -> Code:
+        """`activate`."""
+        return z.holding(jumprelu(z.values, z.spread(self.theta), self.cfg.bandwidth, ste_to_input=self.cfg.ste_to_input))
+
+    def active(self, z: Code, latents: Code) -> Code:
         """How much each latent counts as active: H(z - theta), or its smooth stand-in by tanh."""
         if self.by_tanh:
-            return (self.cfg.tanh_scale * latents * self.decoder_norms()).tanh()
-        return step(pre_acts, self.theta, self.cfg.bandwidth, ste_to_input=self.cfg.ste_to_input)
+            return latents.holding((self.cfg.tanh_scale * latents.values * latents.spread(self.decoder_norms())).tanh())
+        return z.holding(step(z.values, z.spread(self.theta), self.cfg.bandwidth, ste_to_input=self.cfg.ste_to_input))
 
     def penalty(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, " n"]:
-        return self.cfg.coefficient * self.active(pre_acts, self.activate(pre_acts)).sum(-1)
+        z = DenseCode(pre_acts)
+        return self.cfg.coefficient * self.active(z, self.latents(z)).per_token()
 
-    def sparsity(self, active: Float[Tensor, "n d_sae"]) -> Float[Tensor, ""]:
+    def sparsity(self, active: Code) -> Float[Tensor, ""]:
         """The sparsity term without its coefficient."""
         match self.cfg.sparsity:
             case "target_l0":
-                return target_l0(active.sum(-1), self.aim, self.d_out)
+                return target_l0(active.per_token(), self.aim, self.d_out)
             case "target_l0_per_token":
-                return target_l0_per_token(active.sum(-1), self.aim)
+                return target_l0_per_token(active.per_token(), self.aim)
             case "tanh_quadratic":
                 return density_quadratic(active)
             case _:
-                return active.sum(-1).mean()
+                return active.per_token().mean()
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)
-        z_NF = self.pre_acts(x)
-        latents_NF = self.activate(z_NF)
-        window = in_window(z_NF.detach(), self.theta.detach(), self.cfg.bandwidth).sum() / z_NF.numel()
-        state.observed.update({**DenseCode(latents_NF).observed(), "window": window})
-        error_ND = target - self.decode(latents_NF)
+        z = self.code(x, state)
+        latents = self.latents(z)
+        n_inside = in_window(z.values.detach(), z.spread(self.theta.detach()), self.cfg.bandwidth).sum()
+        state.observed.update({**observed(latents), "window": n_inside / (z.n * self.d_sae)})
+        error_ND = target - (latents.decode(self.W_dec) + self.b_dec)
         terms = {"mse": mse(error_ND)}
         if self.cfg.alpha:
             terms["auxk"] = self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)
-        terms["sparsity"] = state.sparsity_scale * self.cfg.coefficient * self.sparsity(self.active(z_NF, latents_NF))
+        terms["sparsity"] = state.sparsity_scale * self.cfg.coefficient * self.sparsity(self.active(z, latents))
         weight = self.cfg.pre_act if self.cfg.pre_act is not None else PRE_ACT if self.cfg.sparsity == "tanh" else 0.0
         if weight:
-            terms["pre_act"] = weight * pre_act(z_NF, self.theta, self.decoder_norms(), state.dead)
+            terms["pre_act"] = weight * pre_act(self, x, self.theta, state.dead)
         return terms
 
     @torch.no_grad()

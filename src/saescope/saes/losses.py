@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from saescope.saes.activation_functions import topk
-from saescope.shapes import Bool, Float, Tensor
+from saescope.shapes import Bool, Float, Int, Tensor
 
 if TYPE_CHECKING:
     from saescope.saes.base import SAE
+    from saescope.saes.code import Code
 
 
 def mse(error: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
@@ -14,12 +15,12 @@ def mse(error: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     return error.square().sum(-1).mean()
 
 
-def l1(latents: Float[Tensor, "n d_sae"], norms: Float[Tensor, " d_sae"] | None = None) -> Float[Tensor, " n"]:
+def l1(latents: "Code", norms: Float[Tensor, " d_sae"] | None = None) -> Float[Tensor, " n"]:
     """sum_i f_i ||d_i|| of each token, for latents >= 0; without norms, rows of W_dec are unit.
 
     With norms, multiplying d_i and dividing f_i by the same number changes nothing.
     """
-    return latents.sum(-1) if norms is None else latents @ norms
+    return latents.per_token(norms)
 
 
 def target_l0(l0: Float[Tensor, " n"], wanted: float, d: int) -> Float[Tensor, ""]:
@@ -35,21 +36,24 @@ def target_l0_per_token(l0: Float[Tensor, " n"], wanted: float) -> Float[Tensor,
     return 2 / wanted * (l0 - wanted).square().mean()
 
 
-def density_quadratic(active: Float[Tensor, "n d_sae"]) -> Float[Tensor, ""]:
+def density_quadratic(active: "Code") -> Float[Tensor, ""]:
     """sum_i phi_i (1 + phi_i / 0.01), phi_i = mean_n active_ni: L0, with dense latents paying more than their share."""
-    density_F = active.mean(0)
+    density_F = active.per_latent() / active.n
     return (density_F * (1 + density_F / 0.01)).sum()
 
 
-def pre_act(
-    pre_acts: Float[Tensor, "n d_sae"], theta: Float[Tensor, " d_sae"], norms: Float[Tensor, " d_sae"], dead: Bool[Tensor, " d_sae"]
-) -> Float[Tensor, ""]:
+def pre_act(sae: "SAE", x: Float[Tensor, "n d_in"], theta: Float[Tensor, " d_sae"], dead: Bool[Tensor, " d_sae"]) -> Float[Tensor, ""]:
     """mean_n sum_{i dead} relu(theta_i - z_i) ||d_i||: pulls dead latents up to their thresholds.
 
     Source: Anthropic, Circuits Updates January 2025; over dead latents only, as SAELens has it.
     """
     rows = dead.nonzero().squeeze(1)
-    return l1((theta[rows] - pre_acts[:, rows]).relu(), norms[rows]).mean()
+    return ((theta[rows] - pre_acts_of(sae, x, rows)).relu() @ sae.decoder_norms()[rows]).mean()
+
+
+def pre_acts_of(sae: "SAE", x: Float[Tensor, "n d_in"], latents: Int[Tensor, " m"]) -> Float[Tensor, "n m"]:
+    """The pre-activations of some latents; the others are not computed."""
+    return x @ sae.W_enc[:, latents] + sae.encoder_bias()[latents]
 
 
 def variance(y: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
@@ -74,7 +78,7 @@ def auxk(
     v_error = variance(error)
     if len(rows) == 0 or v_error == 0:
         return error.new_zeros(())
-    pre_NU = x @ sae.W_enc[:, rows] + sae.encoder_bias()[rows]
+    pre_NU = pre_acts_of(sae, x, rows)
     k_aux = min(max(1, error.shape[1] // 2), len(rows))
     e_aux_ND = topk(pre_NU, k_aux) @ sae.W_dec[rows]
     return (variance(target) / v_error).detach() * mse(error - e_aux_ND)

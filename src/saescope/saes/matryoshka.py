@@ -7,6 +7,7 @@ import torch
 from saescope.errors import ConfigError
 from saescope.saes.base import TrainState
 from saescope.saes.batch_topk import BatchTopKConfig, BatchTopKSAE
+from saescope.saes.code import observed
 from saescope.saes.losses import auxk, mse, variance
 from saescope.saes.options import check_whole, flag
 from saescope.shapes import Bool, Float, Tensor
@@ -52,14 +53,14 @@ class MatryoshkaSAE(BatchTopKSAE):
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)
-        code = self.code(x, state)
-        x_hat_GND = code.decode_blocks(self.W_dec, (0, *self.widths[:-1])).cumsum(0) + self.b_dec
+        latents = self.code(x, state)
+        x_hat_GND = latents.decode_blocks(self.W_dec, (0, *self.widths[:-1])).cumsum(0) + self.b_dec
         errors = [target - x_hat_ND for x_hat_ND in x_hat_GND]
         mse_G = torch.stack([mse(error_ND) for error_ND in errors])
-        state.observed.update(code.observed() | {"squared_error": mse_G[-1].detach()})
+        state.observed.update(observed(latents) | {"squared_error": mse_G[-1].detach()})
         v_target = variance(target)
         fvu_G = torch.where(v_target > 0, mse_G.detach() / v_target, 0)  # records hold no NaN
-        state.observed.update(self._by_prefix(fvu_G, code.counts / len(x), state.dead))
+        state.observed.update(self._by_prefix(fvu_G, latents.counts / len(x), state.dead))
         return {"mse": mse_G.mean(), "auxk": self.cfg.alpha * auxk(self, x, errors[-1], target, state.dead)}
 
     def _by_prefix(

@@ -5,11 +5,11 @@ from typing import Literal, get_args
 
 from saescope.errors import ConfigError
 from saescope.saes.base import SAE, TrainState
+from saescope.saes.code import Code, DenseCode, observed
 from saescope.saes.init import shrink_
 from saescope.saes.losses import auxk, l1, mse
 from saescope.saes.options import check_choice, check_l0, check_l0_fits, check_number
-from saescope.saes.sparse_ops import DenseCode
-from saescope.shapes import Float, Tensor
+from saescope.shapes import Bool, Float, Tensor
 
 Decoder = Literal["unit", "free"]
 Resample = Literal["centred", "published", "off"]
@@ -77,17 +77,21 @@ class ReLUSAE(SAE):
         return pre_acts.relu()
 
     def penalty(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, " n"]:
-        return self._penalty(self.activate(pre_acts))
+        return self._penalty(DenseCode(self.activate(pre_acts)))
 
-    def _penalty(self, latents: Float[Tensor, "n d_sae"]) -> Float[Tensor, " n"]:
+    def _penalty(self, latents: Code) -> Float[Tensor, " n"]:
         return self.cfg.l1 * l1(latents, None if self.unit_decoder else self.decoder_norms())
+
+    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
+        return pre_acts > 0
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)
-        latents_NF = self.activate(self.pre_acts(x))
-        error_ND = target - self.decode(latents_NF)
-        state.observed.update(DenseCode(latents_NF).observed())
-        terms = {"mse": mse(error_ND), "sparsity": state.sparsity_scale * self._penalty(latents_NF).mean()}
+        z = self.code(x, state)
+        latents = z.holding(self.activate(z.values))
+        error_ND = target - (latents.decode(self.W_dec) + self.b_dec)
+        state.observed.update(observed(latents))
+        terms = {"mse": mse(error_ND), "sparsity": state.sparsity_scale * self._penalty(latents).mean()}
         if self.cfg.alpha:
             terms["auxk"] = self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)
         return terms

@@ -6,9 +6,9 @@ import torch
 
 from saescope.saes.activation_functions import topk
 from saescope.saes.base import SAE, TrainState, check_k
+from saescope.saes.code import Code, DenseCode, observed
 from saescope.saes.losses import auxk, mse
 from saescope.saes.options import check_number, check_whole
-from saescope.saes.sparse_ops import DenseCode, SparseCode, encode_sparse
 from saescope.shapes import Bool, Float, Tensor
 
 
@@ -46,18 +46,17 @@ class TopKSAE(SAE):
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return topk(pre_acts, self.cfg.k)
 
+    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
+        kept = pre_acts.topk(self.cfg.k, dim=1, sorted=False)
+        return torch.zeros_like(pre_acts, dtype=torch.bool).scatter_(1, kept.indices, kept.values > 0)
+
+    def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> Code:
+        """The latents themselves: pre-activations that are kept are positive."""
+        return super().code(x, state) if state.sparse else DenseCode(self.training_latents(self.pre_acts(x)))
+
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)
-        code = self.sparse_code(x) if state.sparse else DenseCode(self.activate(self.pre_acts(x)))
-        error_ND = target - (code.decode(self.W_dec) + self.b_dec)
-        state.observed.update(code.observed())
+        latents = self.code(x, state)
+        error_ND = target - (latents.decode(self.W_dec) + self.b_dec)
+        state.observed.update(observed(latents))
         return {"mse": mse(error_ND), "auxk": self.cfg.alpha * auxk(self, x, error_ND, target, state.dead)}
-
-    def sparse_code(self, x: Float[Tensor, "n d_in"]) -> SparseCode:
-        """The latents of `activate` as pairs."""
-
-        def largest(pre_acts: Float[Tensor, "rows d_sae"]) -> Bool[Tensor, "rows d_sae"]:
-            kept = pre_acts.topk(self.cfg.k, dim=1, sorted=False).indices
-            return torch.zeros_like(pre_acts, dtype=torch.bool).scatter_(1, kept, True)
-
-        return encode_sparse(x, self.W_enc, self.encoder_bias(), largest)

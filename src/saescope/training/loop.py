@@ -146,6 +146,8 @@ def _facts(trainee: Trainee, happened: Mapping[str, Tensor], step: int) -> dict[
         "dead_after_tokens": trainee.dead.after,
         "resampled": trainee.resampled,
         "sparsity_scale": state.sparsity_scale,
+        "pairs": trainee.path.share,
+        "sparse": trainee.path.sparse,
         "lr": trainee.lr * lr_factor(step - 1, trainee.cfg),
         "input_scale": scales[0],
         **({"scales": trainee.columns.scales} if len(scales) > 1 else {}),

@@ -20,6 +20,7 @@ from saescope.training.config import TrainConfig
 from saescope.training.dead import DeadCounter
 from saescope.training.objective import Given, Objective
 from saescope.training.optimizer import adam, clip_, default_lr, lr_factor, project_decoder_gradient_, sparsity_warmup
+from saescope.training.path import STEPS, Path
 from saescope.training.resample import due, forget_moments_, interval_steps, resample_
 from saescope.training.sparsity_control import L0Controller
 from saescope.training.threshold import LeastKept
@@ -58,6 +59,7 @@ class Trainee:
         self.dead = DeadCounter(self.sae.d_sae, self.cfg.dead_after, self.sae.b_dec.device)
         self.least_kept = LeastKept()
         self.control = L0Controller(self.sae.l0_target, self.cfg) if self.sae.l0_target is not None else None
+        self.path = Path()
         self.resampled = 0
 
     def start(self, scales: Mapping[Any, Scale], sample: Float[Tensor, "n d_row"]) -> None:
@@ -73,6 +75,8 @@ class Trainee:
         """One step on a batch; returns what happened, or None where the loss is not finite (nothing is changed then)."""
         x = self.columns.x(batch.rows)
         target = self.columns.wanted(batch.rows, x)
+        if step % STEPS == 0:
+            self.path.choose(self.sae, x)
         state = self.state_at(step)
         terms = objective(Given(self.sae, x, target, state, batch, self.columns))
         total = torch.stack(list(terms.values())).sum()
@@ -93,7 +97,7 @@ class Trainee:
     def state_at(self, step: int) -> TrainState:
         """What the loss may know at a step (from 0)."""
         scale = sparsity_warmup(step, self.cfg) * (self.control.m if self.control else 1.0)
-        return TrainState(step, step * self.cfg.batch_tokens, scale, self.dead.dead)
+        return TrainState(step, step * self.cfg.batch_tokens, scale, self.dead.dead, self.path.sparse)
 
     @torch.no_grad()
     def observe(self, observed: Mapping[str, Tensor], step: int, n_tokens: int) -> None:
@@ -135,7 +139,12 @@ class Trainee:
 
     def scalars(self) -> dict[str, Any]:
         """Every number of a checkpoint."""
-        return {"scales": self.columns.scales, "n_outliers": self.columns.n_outliers, "resampled": self.resampled}
+        return {
+            "scales": self.columns.scales,
+            "n_outliers": self.columns.n_outliers,
+            "resampled": self.resampled,
+            "path": vars(self.path),
+        }
 
     def load_state(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]) -> None:
         """The inverse of `state` and `scalars`."""
@@ -148,6 +157,7 @@ class Trainee:
             self.control.load_state(tensors["control"])
         self.columns.scales = dict(scalars["scales"])
         self.columns.n_outliers, self.resampled = scalars["n_outliers"], scalars["resampled"]
+        vars(self.path).update(scalars["path"])
 
 
 def _train_only(sae: SAE, only: tuple[str, ...]) -> None:

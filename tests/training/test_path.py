@@ -1,0 +1,40 @@
+"""Sparse steps where few pairs matter, dense ones where many do, and no flapping between."""
+
+import pytest
+import torch
+
+from saescope.saes.registry import build
+from saescope.training.path import DENSE_ABOVE, SPARSE_BELOW, Path
+from variants import normal
+
+
+def relu_with_share(share: float):
+    """A ReLU SAE of 100 latents, of which so many are active on every row."""
+    sae = build("relu", 4, 100, {"l1": 1.0})
+    with torch.no_grad():
+        sae.W_enc.zero_()
+        sae.b_enc.copy_(torch.where(torch.arange(100) < round(100 * share), 1.0, -1.0))
+    return sae
+
+
+@pytest.mark.parametrize(("before", "share", "after"), [(True, 0.05, True), (True, 0.10, True), (True, 0.12, False), (True, 1.0, False),
+                                                        (False, 0.12, False), (False, 0.10, False), (False, 0.08, True)])  # fmt: skip
+def test_the_path_follows_the_share_of_pairs_with_some_reluctance(before, share, after):
+    path = Path()
+    path.sparse = before
+    path.choose(relu_with_share(share), normal(300, 4).float())
+    assert path.share == pytest.approx(share)
+    assert path.sparse is after
+
+
+def test_the_crossover_leaves_room_for_hysteresis():
+    assert SPARSE_BELOW < DENSE_ABOVE
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "share"), [("topk", {"k": 3}, 0.03), ("batch_topk", {"k": 3}, 0.03), ("autoencoder", {}, 0.5)]
+)
+def test_the_share_is_that_of_the_pairs_that_the_loss_computes_with(architecture, options, share):
+    path = Path()
+    path.choose(build(architecture, 16, 100, options), normal(1000, 16).float())
+    assert path.share == pytest.approx(share, abs=0.05 if architecture == "autoencoder" else 1e-6)
