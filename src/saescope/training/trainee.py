@@ -22,7 +22,7 @@ from saescope.training.objective import Given, Objective
 from saescope.training.optimizer import adam, clip_, default_lr, lr_factor, project_decoder_gradient_, sparsity_warmup
 from saescope.training.path import STEPS, Path
 from saescope.training.resample import due, forget_moments_, interval_steps, resample_
-from saescope.training.sparsity_control import L0Controller
+from saescope.training.sparsity_control import L0Controller, L0Goal
 from saescope.training.threshold import LeastKept
 
 INIT_ROWS = 32_768
@@ -58,7 +58,7 @@ class Trainee:
         self.optimizer = adam(self.sae, self.lr)
         self.dead = DeadCounter(self.sae.d_sae, self.cfg.dead_after, self.sae.b_dec.device)
         self.least_kept = LeastKept()
-        self.control = L0Controller(self.sae.l0_target, self.cfg) if self.sae.l0_target is not None else None
+        self.l0 = _goal(self.sae, self.cfg)
         self.path = Path()
         self.resampled = 0
 
@@ -96,14 +96,14 @@ class Trainee:
 
     def state_at(self, step: int) -> TrainState:
         """What the loss may know at a step (from 0)."""
-        scale = sparsity_warmup(step, self.cfg) * (self.control.m if self.control else 1.0)
+        scale = sparsity_warmup(step, self.cfg) * (self.l0.m if self.l0 else 1.0)
         return TrainState(step, step * self.cfg.batch_tokens, scale, self.dead.dead, self.path.sparse)
 
     @torch.no_grad()
     def observe(self, observed: Mapping[str, Tensor], step: int, n_tokens: int) -> None:
         self.dead.update(observed["fired"], n_tokens)
-        if self.control:
-            self.control.update(step, observed["l0"])
+        if self.l0:
+            self.l0.update(step, observed["l0"])
         if "tau" in self.sae.thresholds and "min_kept" in observed:
             self.least_kept.update(observed["min_kept"])
             self.sae.get_buffer("tau").copy_(self.least_kept.value)
@@ -124,8 +124,8 @@ class Trainee:
 
     def finish(self, name: str) -> SAE:
         """The same SAE, now on raw activations. Warns where a wanted L0 was not reached."""
-        if self.control:
-            self.control.warn_unless_reached(name)
+        if self.l0:
+            self.l0.warn_unless_reached(name)
         self.sae.load_state_dict(fold(self.sae, self.columns.s_in, self.columns.s_out).state_dict())
         return self.sae.requires_grad_(False)
 
@@ -134,8 +134,8 @@ class Trainee:
         weights = {f"sae/{name}": tensor for name, tensor in self.sae.state_dict().items()}
         moments = adam_state(self.optimizer, dict(self.sae.named_parameters()))
         ema = torch.stack([self.least_kept.sum, self.least_kept.weight])
-        control = {"control": self.control.state()} if self.control else {}
-        return {**weights, **moments, **control, "silent_tokens": self.dead.silent_tokens, "least_kept": ema}
+        l0 = {"l0": self.l0.state()} if self.l0 else {}
+        return {**weights, **moments, **l0, "silent_tokens": self.dead.silent_tokens, "least_kept": ema}
 
     def scalars(self) -> dict[str, Any]:
         """Every number of a checkpoint."""
@@ -153,11 +153,18 @@ class Trainee:
         self.dead.silent_tokens.copy_(tensors["silent_tokens"])
         self.least_kept.sum.copy_(tensors["least_kept"][0])
         self.least_kept.weight.copy_(tensors["least_kept"][1])
-        if self.control:
-            self.control.load_state(tensors["control"])
+        if self.l0:
+            self.l0.load_state(tensors["l0"])
         self.columns.scales = dict(scalars["scales"])
         self.columns.n_outliers, self.resampled = scalars["n_outliers"], scalars["resampled"]
         vars(self.path).update(scalars["path"])
+
+
+def _goal(sae: SAE, cfg: TrainConfig) -> L0Goal | None:
+    """What watches the wanted L0, and reaches it where the loss itself does not."""
+    if sae.l0_target is not None:
+        return L0Controller(sae.l0_target, cfg)
+    return None if sae.wanted_l0 is None else L0Goal(sae.wanted_l0, cfg)
 
 
 def _train_only(sae: SAE, only: tuple[str, ...]) -> None:

@@ -1,10 +1,10 @@
 """Gated SAE: a gate and a magnitude per latent.
 
 Source: Rajamanoharan et al. 2024, "Improving dictionary learning with gated sparse autoencoders" (arXiv:2404.16014).
-Published: Pythia-2.8B among others, inputs at E||x||^2 = 1, squared error summed over d, Adam (0, 0.999) at 3e-4, batches of 4,096,
-L1 coefficients swept.
-Coefficient: lambda of unit norm is lambda sqrt(d) here. It was swept, so the recipe asks for an L0 and lets training find it.
-Differs: layer 16, 32,768 latents, an L0 of 64 and 1e9 tokens of the Pile are ours; dead latents get the direction of x - b_dec.
+Published: Pythia-2.8B among others, 2^15 latents on its residual stream, Adam (0, 0.999) at 3e-4 for every Gated SAE, L1 coefficients
+swept.
+Coefficient: it was swept, so the recipe asks for an L0 and lets training find it.
+Differs: layer 16, batches of 4,096, an L0 of 64 and 1e9 tokens of the Pile are ours; dead latents get the direction of x - b_dec.
 """
 
 from pathlib import Path
