@@ -11,6 +11,7 @@ from saescope.saes.base import TrainState
 from saescope.saes.code import DenseCode
 from saescope.saes.losses import auxk, density_quadratic, l1, mse, pre_act, target_l0, target_l0_per_token, variance
 from saescope.saes.registry import build
+from saescope.saes.select import Encoder
 
 
 def normal(*shape, name="x"):
@@ -47,7 +48,7 @@ def test_density_quadratic_charges_dense_latents_more():
 def test_pre_act_pulls_dead_latents_only_and_only_up_to_their_threshold():
     z = torch.tensor([[-1.0, -1.0, 2.0], [0.5, 0.5, 0.5]], requires_grad=True)
     theta, dead = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([True, False, True])
-    reads = SimpleNamespace(W_enc=torch.eye(3), encoder_bias=lambda: torch.zeros(3), decoder_norms=lambda: torch.tensor([2.0, 2.0, 3.0]))
+    reads = SimpleNamespace(encoder=Encoder(torch.eye(3), torch.zeros(3)), decoder_norms=lambda: torch.tensor([2.0, 2.0, 3.0]))
     term = pre_act(reads, z, theta, dead)
     assert term.item() == pytest.approx((2 * 2 + 0 + 0.5 * 2 + 0.5 * 3) / 2)
     term.backward()

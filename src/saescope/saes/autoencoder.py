@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from saescope.saes.base import SAE, TrainState
 from saescope.saes.code import observed
 from saescope.saes.losses import mse
-from saescope.shapes import Bool, Float, Tensor
+from saescope.shapes import Float, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,6 @@ class Autoencoder(SAE):
 
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return pre_acts.relu()
-
-    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
-        return pre_acts > 0
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)

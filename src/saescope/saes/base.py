@@ -11,6 +11,7 @@ from torch import nn
 from saescope.errors import ConfigError, WidthMismatch
 from saescope.saes.code import Code, DenseCode, SparseCode
 from saescope.saes.init import geometric_median, unit_rows
+from saescope.saes.select import Bar, Encoder, Precision
 from saescope.shapes import Bool, Float, Tensor
 
 
@@ -25,6 +26,8 @@ class TrainState:
     dead: Bool[Tensor, " d_sae"]
     sparse: bool = True
     """Whether `loss` computes on the pairs that matter (`SparseCode`); False: on the whole matrix, the reference."""
+    precision: Precision = "fp32"
+    """In which the pairs are looked for; their values are float32 always."""
     observed: dict[str, Tensor] = field(default_factory=dict)
     """A fresh dict per step that `loss` fills with detached facts: `fired` Bool[d_sae], `l0`, `min_kept` (BatchTopK), and others to log."""
 
@@ -97,11 +100,12 @@ class SAE(nn.Module, ABC):
 
     def pre_acts(self, x: Float[Tensor, "*n d_in"]) -> Float[Tensor, "*n d_sae"]:
         """(x - b_dec) @ W_enc + b_enc, with b_dec's part as one vector: its gradient then costs no second GEMM."""
-        return x @ self.W_enc + self.encoder_bias()
+        return x @ self.W_enc + self.encoder.shift
 
-    def encoder_bias(self) -> Float[Tensor, " d_sae"]:
-        """What pre_acts adds to x @ W_enc."""
-        return self.b_enc - self.b_dec @ self.W_enc if self.tied else self.b_enc
+    @property
+    def encoder(self) -> Encoder:
+        """What makes pre_acts."""
+        return Encoder(self.W_enc, self.b_enc, self.b_dec if self.tied else None)
 
     def decoder_norms(self) -> Float[Tensor, " d_sae"]:
         """||W_dec[i]||."""
@@ -115,14 +119,19 @@ class SAE(nn.Module, ABC):
         """Latents that `loss` reconstructs from; a batch rule where the paper has one."""
         return self.activate(pre_acts)
 
-    @abstractmethod
-    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
-        """Which entries matter to `loss`: where neither the latent nor its gradients are 0."""
+    @property
+    def bar(self) -> Bar:
+        """Which pairs matter to `loss`: where the latent or one of its gradients may not be 0."""
+        return Bar()
+
+    def share(self, x: Float[Tensor, "n d_in"]) -> float:
+        """The share of all pairs that matter."""
+        return (self.pre_acts(x) > self.bar.floor).float().mean().item()
 
     def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> Code:
-        """What `loss` computes its latents from: the pre-activations of x, all of them or those that `keeps` marks."""
+        """What `loss` computes its latents from: the pre-activations of x, all of them or those of the pairs that matter."""
         if state.sparse:
-            return SparseCode.of(x, self.W_enc, self.encoder_bias(), self.keeps)
+            return SparseCode.of(x, self.encoder, self.bar, state.precision)
         return DenseCode(self.pre_acts(x))
 
     def encode(self, x: Float[Tensor, "*n d_in"]) -> Float[Tensor, "*n d_sae"]:

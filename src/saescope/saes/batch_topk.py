@@ -1,16 +1,16 @@
 """BatchTopK SAE: k latents per token on average, shared out over the batch as tokens need them."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
-from saescope.saes.activation_functions import batch_topk, batch_topk_cut, threshold
+from saescope.saes.activation_functions import batch_topk, threshold
 from saescope.saes.base import SAE, TrainState, check_k
 from saescope.saes.code import Code, DenseCode, SparseCode, observed
 from saescope.saes.losses import auxk, mse
 from saescope.saes.options import check_number, check_whole
-from saescope.shapes import Bool, Float, Tensor
+from saescope.saes.select import Bar
+from saescope.shapes import Float, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ class BatchTopKSAE(SAE):
     def training_latents(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, "n d_sae"]:
         return batch_topk(pre_acts, self.cfg.k)
 
-    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
-        return pre_acts >= batch_topk_cut(pre_acts, self.cfg.k).clamp_min(torch.finfo(pre_acts.dtype).tiny)
+    def share(self, x: Float[Tensor, "n d_in"]) -> float:
+        return self.cfg.k / self.d_sae
 
     def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> Code:
         """The latents of `training_latents`.
@@ -71,7 +71,7 @@ class BatchTopKSAE(SAE):
             return DenseCode(self.training_latents(self.pre_acts(x)))
         wanted, floor = self.cfg.k * len(x), 0.9 * self.tau.item()
         while True:
-            latents = SparseCode.of(x, self.W_enc, self.encoder_bias(), partial(torch.gt, other=floor), keep=wanted)
+            latents = SparseCode.of(x, self.encoder, Bar(floor), state.precision).largest(wanted)
             if len(latents.values) >= wanted or floor <= 0:
                 return latents
             floor = 0.7 * floor if floor > 0.1 * self.tau else 0.0

@@ -1,14 +1,15 @@
 """A code: a value for each (token, latent), as a whole matrix or as the pairs that matter. One equation serves both."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import torch
 
-from saescope.saes.sparse_ops import Pairs, decode, select, spread, sum_by_latent, sum_by_token
-from saescope.shapes import Bool, Float, Int, Tensor
+from saescope.saes.select import Bar, Encoder, Precision, largest, select
+from saescope.saes.sparse_ops import Pairs, decode, spread, sum_by_latent, sum_by_token
+from saescope.shapes import Float, Int, Tensor
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,13 @@ class SparseCode:
     values: Float[Tensor, " nnz"]
 
     @classmethod
-    def of(
-        cls,
-        x: Float[Tensor, "n d_in"],
-        W_enc: Float[Tensor, "d_in d_sae"],
-        bias: Float[Tensor, " d_sae"],
-        keeps: Callable[[Float[Tensor, "rows d_sae"]], Bool[Tensor, "rows d_sae"]],
-        keep: int | None = None,
-    ) -> Self:
-        """The pre-activations x @ W_enc + bias that `keeps` marks; of them the `keep` largest."""
-        return cls(*select(x, W_enc, bias, keeps, keep))
+    def of(cls, x: Float[Tensor, "n d_in"], encoder: Encoder, bar: Bar, precision: Precision = "fp32") -> Self:
+        """The pre-activations of x above the bar."""
+        return cls(*select(x, encoder, bar, precision))
+
+    def largest(self, keep: int) -> Self:
+        """The `keep` largest values."""
+        return type(self)(*largest(self.pairs, self.values, keep))
 
     @property
     def n(self) -> int:

@@ -13,7 +13,8 @@ from saescope.saes.jumprelu import JumpReLUConfig, JumpReLUSAE
 from saescope.saes.losses import auxk, l1, mse
 from saescope.saes.options import check_choice, check_l0, check_l0_fits, check_number
 from saescope.saes.relu import Resample
-from saescope.shapes import Bool, Float, Tensor
+from saescope.saes.select import Bar, Encoder
+from saescope.shapes import Float, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +76,16 @@ class GatedSAE(SAE):
     def resample(self) -> Resample:
         return self.cfg.resample
 
-    def encoder_bias(self) -> Float[Tensor, " d_sae"]:
-        return -(self.b_dec @ self.W_enc)
+    @property
+    def encoder(self) -> Encoder:
+        return Encoder(self.W_enc, torch.zeros_like(self.b_gate), self.b_dec)
 
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return gated(pre_acts, self.r_mag, self.b_gate, self.b_mag)
 
-    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
-        return pre_acts > -self.b_gate
+    @property
+    def bar(self) -> Bar:
+        return Bar(floor=-self.b_gate)
 
     def latents(self, h: Code) -> Code:
         """`activate`."""

@@ -12,7 +12,8 @@ from saescope.saes.code import Code, DenseCode, observed
 from saescope.saes.init import shrink_
 from saescope.saes.losses import auxk, density_quadratic, mse, pre_act, target_l0, target_l0_per_token
 from saescope.saes.options import check_choice, check_l0, check_l0_fits, check_number, check_switch
-from saescope.shapes import Bool, Float, Tensor
+from saescope.saes.select import Bar
+from saescope.shapes import Float, Tensor
 
 Sparsity = Literal["l0", "target_l0", "target_l0_per_token", "tanh", "tanh_quadratic"]
 DEFAULT_L0 = 32.0
@@ -104,8 +105,9 @@ class JumpReLUSAE(SAE):
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return jumprelu(pre_acts, self.theta, self.cfg.bandwidth, ste_to_input=self.cfg.ste_to_input)
 
-    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
-        return pre_acts > self.theta - self.cfg.bandwidth / 2  # in the window, or above it
+    @property
+    def bar(self) -> Bar:
+        return Bar(floor=self.theta - self.cfg.bandwidth / 2)  # in the window, or above it
 
     def latents(self, z: Code) -> Code:
         """`activate`."""

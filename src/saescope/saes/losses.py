@@ -53,7 +53,8 @@ def pre_act(sae: "SAE", x: Float[Tensor, "n d_in"], theta: Float[Tensor, " d_sae
 
 def pre_acts_of(sae: "SAE", x: Float[Tensor, "n d_in"], latents: Int[Tensor, " m"]) -> Float[Tensor, "n m"]:
     """The pre-activations of some latents; the others are not computed."""
-    return x @ sae.W_enc[:, latents] + sae.encoder_bias()[latents]
+    encoder = sae.encoder
+    return (x if encoder.centre is None else x - encoder.centre) @ encoder.W_enc[:, latents] + encoder.bias[latents]
 
 
 def variance(y: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

@@ -9,7 +9,7 @@ from saescope.saes.code import Code, DenseCode, observed
 from saescope.saes.init import shrink_
 from saescope.saes.losses import auxk, l1, mse
 from saescope.saes.options import check_choice, check_l0, check_l0_fits, check_number
-from saescope.shapes import Bool, Float, Tensor
+from saescope.shapes import Float, Tensor
 
 Decoder = Literal["unit", "free"]
 Resample = Literal["centred", "published", "off"]
@@ -81,9 +81,6 @@ class ReLUSAE(SAE):
 
     def _penalty(self, latents: Code) -> Float[Tensor, " n"]:
         return self.cfg.l1 * l1(latents, None if self.unit_decoder else self.decoder_norms())
-
-    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
-        return pre_acts > 0
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)

@@ -11,17 +11,14 @@ All are `embedding_bag`s over one of two orders of the same pairs: by token (CSR
 atomics: deterministic. `saes/code.py` is the same on the whole matrix; tests hold both to the same losses and gradients.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch.nn.functional import embedding_bag
 
-from saescope.shapes import Bool, Float, Int, Tensor
-
-ROWS = 512
-"""Rows of [N, F] that exist at a time: small enough for the cache, large enough for the GEMM."""
+from saescope.saes.kernels import kernels
+from saescope.shapes import Float, Int, Tensor
 
 
 @dataclass(frozen=True)
@@ -63,26 +60,16 @@ class Pairs:
         return _sums(weights[self.by_latent], self.latent_starts, self.per_latent)
 
 
-def select(
-    x: Float[Tensor, "n d_in"],
+def encode(
     W_enc: Float[Tensor, "d_in d_sae"],
     bias: Float[Tensor, " d_sae"],
-    keeps: Callable[[Float[Tensor, "rows d_sae"]], Bool[Tensor, "rows d_sae"]],
-    keep: int | None = None,
-) -> tuple[Pairs, Float[Tensor, " nnz"]]:
-    """The pairs that `keeps` marks in pre_acts = x @ W_enc + bias, row chunk by row chunk; of them the `keep` largest."""
-    with torch.no_grad():
-        found = []
-        for start in range(0, len(x), ROWS):
-            pre_acts = torch.addmm(bias, x[start : start + ROWS], W_enc)
-            token, latent = keeps(pre_acts).nonzero(as_tuple=True)
-            found.append((token + start, latent, pre_acts[token, latent]))
-        token, latent, values = (torch.cat(parts) for parts in zip(*found, strict=True))
-        if keep is not None and len(values) > keep:
-            kept = values >= values.kthvalue(len(values) - keep + 1).values
-            token, latent, values = token[kept], latent[kept], values[kept]
-    pairs = Pairs(token, latent, len(x), W_enc.shape[1])
-    return pairs, _Encode.apply(W_enc, bias, x, values, pairs)
+    centre: Float[Tensor, " d_in"] | None,
+    x: Float[Tensor, "n d_in"],
+    values: Float[Tensor, " nnz"],
+    pairs: Pairs,
+) -> Float[Tensor, " nnz"]:
+    """`values`, known to be ((x - centre) @ W_enc + bias) at the pairs, with that gradient; x gets none."""
+    return _Encode.apply(W_enc, bias, centre, x, values, pairs)
 
 
 def decode(values: Float[Tensor, " nnz"], W_dec: Float[Tensor, "d_sae d_out"], pairs: Pairs) -> Float[Tensor, "n d_out"]:
@@ -106,17 +93,20 @@ def sum_by_latent(values: Float[Tensor, " nnz"], pairs: Pairs) -> Float[Tensor, 
 
 
 class _Encode(torch.autograd.Function):
-    """values = (x @ W_enc + bias) at the pairs; x gets no gradient."""
-
     @staticmethod
-    def forward(ctx, W_enc, bias, x, values, pairs):
+    def forward(ctx, W_enc, bias, centre, x, values, pairs):
+        ctx.save_for_backward(W_enc, centre)
         ctx.x, ctx.pairs = x, pairs
         return values.clone()
 
     @staticmethod
     def backward(ctx, *gradients):
         (dvalues,) = gradients
-        return ctx.pairs.sum_by_latent(dvalues, ctx.x).T, ctx.pairs.weights_by_latent(dvalues), None, None, None
+        W_enc, centre = ctx.saved_tensors
+        dbias = ctx.pairs.weights_by_latent(dvalues)
+        dcentre = None if centre is None else -(W_enc @ dbias)  # by the sums: no gradient of x is ever made
+        dW_enc = ctx.pairs.sum_by_latent(dvalues, ctx.x if centre is None else ctx.x - centre).T
+        return dW_enc, dbias, dcentre, None, None, None
 
 
 class _Decode(torch.autograd.Function):
@@ -132,7 +122,11 @@ class _Decode(torch.autograd.Function):
     def backward(ctx, *gradients):
         (g,) = gradients
         values, W_dec = ctx.saved_tensors
-        return _row_products(g, W_dec, ctx.pairs), ctx.pairs.sum_by_latent(values, g), None
+        return (
+            kernels(g.device, g.dtype).row_products(g, W_dec, ctx.pairs.token, ctx.pairs.latent),
+            ctx.pairs.sum_by_latent(values, g),
+            None,
+        )
 
 
 class _Spread(torch.autograd.Function):
@@ -166,14 +160,6 @@ class _SumByLatent(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *gradients):
         return gradients[0][ctx.pairs.latent], None
-
-
-def _row_products(g: Float[Tensor, "n d"], W_dec: Float[Tensor, "d_sae d"], pairs: Pairs) -> Float[Tensor, " nnz"]:
-    """<g[token], W_dec[latent]> of every pair, by the operator that embedding_bag itself uses where torch still has it."""
-    fast = getattr(torch.ops.aten, "_embedding_bag_per_sample_weights_backward", None)
-    if fast is not None:
-        return fast(g.contiguous(), W_dec, pairs.latent, pairs.token_starts, pairs.token, 0)
-    return torch.cat([(g[t] * W_dec[i]).sum(1) for t, i in zip(pairs.token.split(2**16), pairs.latent.split(2**16), strict=True)])
 
 
 def _starts(counts: Int[Tensor, " n"]) -> Int[Tensor, " n"]:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from saescope.saes.activation_functions import topk
 from saescope.saes.base import SAE, TrainState, check_k
 from saescope.saes.code import Code, DenseCode, observed
 from saescope.saes.losses import auxk, mse
 from saescope.saes.options import check_number, check_whole
-from saescope.shapes import Bool, Float, Tensor
+from saescope.saes.select import Bar
+from saescope.shapes import Float, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +45,12 @@ class TopKSAE(SAE):
     def activate(self, pre_acts: Float[Tensor, "*n d_sae"]) -> Float[Tensor, "*n d_sae"]:
         return topk(pre_acts, self.cfg.k)
 
-    def keeps(self, pre_acts: Float[Tensor, "n d_sae"]) -> Bool[Tensor, "n d_sae"]:
-        kept = pre_acts.topk(self.cfg.k, dim=1, sorted=False)
-        return torch.zeros_like(pre_acts, dtype=torch.bool).scatter_(1, kept.indices, kept.values > 0)
+    @property
+    def bar(self) -> Bar:
+        return Bar(per_token=self.cfg.k)
+
+    def share(self, x: Float[Tensor, "n d_in"]) -> float:
+        return self.cfg.k / self.d_sae
 
     def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> Code:
         """The latents themselves: pre-activations that are kept are positive."""

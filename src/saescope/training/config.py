@@ -1,8 +1,11 @@
 """What a training run is asked to do, beside the SAE itself."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from saescope.errors import ConfigError
+
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,8 @@ class TrainConfig:
     """Largest norm of the gradient of loss / d_out."""
     dead_tokens: int | None = None
     """A latent silent for so many tokens is dead; None: 5 % of the run, at most 10M."""
+    precision: Precision = "auto"
+    """In which a sparse step looks for the pairs that it computes with in float32; auto: bf16 where the CPU has it."""
     seed: int = 0
     """Of initial weights, document order and mixing."""
     checkpoint_minutes: float = 10.0
@@ -46,6 +51,8 @@ class TrainConfig:
         for name in ("decay", "sparsity_warmup"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)} is a share of the steps. It must lie in [0, 1].")
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"precision={self.precision!r} was asked for. There are: {', '.join(get_args(Precision))}. Set --precision.")
         if self.warmup < 0:
             raise ConfigError(f"warmup={self.warmup} was asked for. It must be a number of steps, or a share of them below 1.")
         if self.tokens < self.batch_tokens:

@@ -103,7 +103,7 @@ def as_jumprelu(sae: BatchTopKSAE) -> SAE:
     for name, value in jump.state_dict().items():
         if name in own:
             value.copy_(own[name])
-    jump.b_enc.copy_(sae.encoder_bias())
+    jump.b_enc.copy_(sae.encoder.shift)
     jump.theta.copy_(sae.tau.clamp_min(0).expand(sae.d_sae))
     return jump
 

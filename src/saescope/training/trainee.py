@@ -20,7 +20,7 @@ from saescope.training.config import TrainConfig
 from saescope.training.dead import DeadCounter
 from saescope.training.objective import Given, Objective
 from saescope.training.optimizer import adam, clip_, default_lr, lr_factor, project_decoder_gradient_, sparsity_warmup
-from saescope.training.path import STEPS, Path
+from saescope.training.path import STEPS, Path, fastest_precision
 from saescope.training.resample import due, forget_moments_, interval_steps, resample_
 from saescope.training.sparsity_control import L0Controller, L0Goal
 from saescope.training.threshold import LeastKept
@@ -59,7 +59,7 @@ class Trainee:
         self.dead = DeadCounter(self.sae.d_sae, self.cfg.dead_after, self.sae.b_dec.device)
         self.least_kept = LeastKept()
         self.l0 = _goal(self.sae, self.cfg)
-        self.path = Path()
+        self.path = Path(fastest_precision(self.sae.b_dec.device) if self.cfg.precision == "auto" else self.cfg.precision)
         self.resampled = 0
 
     def start(self, scales: Mapping[Any, Scale], sample: Float[Tensor, "n d_row"]) -> None:
@@ -97,7 +97,7 @@ class Trainee:
     def state_at(self, step: int) -> TrainState:
         """What the loss may know at a step (from 0)."""
         scale = sparsity_warmup(step, self.cfg) * (self.l0.m if self.l0 else 1.0)
-        return TrainState(step, step * self.cfg.batch_tokens, scale, self.dead.dead, self.path.sparse)
+        return TrainState(step, step * self.cfg.batch_tokens, scale, self.dead.dead, self.path.sparse, self.path.precision)
 
     @torch.no_grad()
     def observe(self, observed: Mapping[str, Tensor], step: int, n_tokens: int) -> None:

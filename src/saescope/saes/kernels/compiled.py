@@ -1,0 +1,104 @@
+"""The operations by loops in C: built on first use where there is a compiler, and kept in the user's cache folder."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+
+from saescope.saes.kernels import group_size
+from saescope.shapes import Float, Int, Tensor
+
+SOURCE = Path(__file__).with_name("kernels.c")
+FLAGS = (
+    "-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math",
+    "-fno-signed-zeros", "-ffinite-math-only", "-fassociative-math",
+)  # fmt: skip
+SECONDS = 60
+ROOM = 8
+"""A row holds at most a part of this size of all latents: with more, steps are dense (training/path.py)."""
+
+
+class Compiled:
+    """`Kernels` for float32 on the CPU."""
+
+    name = "compiled"
+
+    def __init__(self, library: ctypes.CDLL):
+        self.library = library
+
+    def candidates(
+        self, scores: Float[Tensor, "rows d_sae"], floor: Float[Tensor, " d_sae"], per_token: int | None, error: float
+    ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+        rows, d_sae = scores.shape
+        k = min(per_token or 0, d_sae)
+        room = min(d_sae, max(64, d_sae // ROOM) if not k else 8 * k)
+        floor = (floor - error).contiguous()
+        function = self.library.select_bf16 if scores.dtype == torch.bfloat16 else self.library.select_fp32
+        while True:
+            latents, counts = torch.empty(rows, room, dtype=torch.int32), torch.empty(rows, dtype=torch.int64)
+            function(
+                _at(scores), _long(rows), _long(d_sae), _at(floor), _long(k), _long(group_size(d_sae, k)), ctypes.c_float(2 * error),
+                _at(latents), _long(room), _at(counts),
+            )  # fmt: skip
+            most = int(counts.max())
+            if most <= room:
+                break
+            room = most
+        row = torch.arange(rows).repeat_interleave(counts)
+        return row, latents[torch.arange(room) < counts[:, None]].long()
+
+    def row_products(
+        self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]
+    ) -> Float[Tensor, " m"]:
+        a, b, out = a.contiguous(), b.contiguous(), torch.empty(len(token))
+        self.library.row_products(_at(a), _at(b), _at(token), _at(latent), _long(len(token)), _long(a.shape[1]), _at(out))
+        return out
+
+
+def load() -> Compiled | None:
+    """The compiled operations; None without a compiler, or with a warning where it fails."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or platform.system() != "Linux":
+        return None
+    try:
+        return Compiled(ctypes.CDLL(str(_built(compiler))))
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        warnings.warn(f"the C kernels could not be built with {compiler}, steps use PyTorch's: {said.strip()[:300]}", stacklevel=2)
+        return None
+
+
+def _built(compiler: str) -> Path:
+    """The library of this source for this processor, built if the cache has it not."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saescope"
+    kind = hashlib.sha256(SOURCE.read_bytes() + " ".join((compiler, *FLAGS, _processor(), platform.libc_ver()[1])).encode())
+    path = folder / f"kernels-{kind.hexdigest()[:16]}.so"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            made = Path(temporary) / path.name
+            subprocess.run([compiler, *FLAGS, "-o", made, SOURCE], check=True, capture_output=True, text=True, timeout=SECONDS)
+            made.replace(path)
+    return path
+
+
+def _processor() -> str:
+    """What -march=native means here."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
+
+
+def _at(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _long(number: int) -> ctypes.c_long:
+    return ctypes.c_long(number)
