@@ -76,6 +76,13 @@ def test_sparse_path_equals_the_dense_one_in_losses_gradients_and_what_fired(nam
 
 
 @every
+def test_the_share_is_that_of_the_pairs_that_a_sparse_loss_computes_with(name):
+    sae, x = moved(name), normal(300, D)
+    rule = sae.unit() if sae.joins else sae  # a crosscoder's latents are scores
+    assert sae.share(x) == pytest.approx(len(rule.code(x, state(sae)).values) / (300 * sae.d_sae))
+
+
+@every
 def test_fold_moves_the_scale_of_inputs_into_the_weights_and_unfold_takes_it_out(name):
     sae, x = moved(name), normal(30, D)
     s_in: float | torch.Tensor = 7.3

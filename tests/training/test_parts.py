@@ -60,9 +60,11 @@ def test_dead_is_counted_in_tokens_whatever_the_batch():
     assert not counter.dead[-1]
 
 
-def test_dead_after_is_a_share_of_the_run_with_a_ceiling():
-    assert TrainConfig(tokens=1_000_000).dead_after == 50_000
-    assert TrainConfig(tokens=10**9).dead_after == 10_000_000
+def test_dead_after_is_a_share_of_the_run_with_a_floor_and_a_ceiling():
+    assert TrainConfig(tokens=100_000).dead_after == 5_000
+    assert TrainConfig(tokens=1_000_000).dead_after == 25_000
+    assert TrainConfig(tokens=6_000_000).dead_after == 60_000
+    assert TrainConfig(tokens=10**10).dead_after == 10_000_000
     assert TrainConfig(dead_tokens=7).dead_after == 7
 
 

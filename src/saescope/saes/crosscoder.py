@@ -132,6 +132,9 @@ class Crosscoder(SAE):
     def penalty(self, pre_acts: Float[Tensor, "n d_sae"]) -> Float[Tensor, " n"]:
         return self.unit().penalty(self.scores(pre_acts))
 
+    def share(self, x: Float[Tensor, "n d_in"]) -> float:
+        return self.unit().share(x)
+
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         return self.unit().loss(x, target, state)
 

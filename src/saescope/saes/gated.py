@@ -23,7 +23,7 @@ class GatedConfig:
     """Coefficient lambda of the gates' L1, for mse summed over d and inputs of unit mean square per coordinate."""
     l0: float | None = None
     """Wanted L0: training scales l1 until it is reached. None: l1 as it stands."""
-    alpha: float = 1 / 32
+    alpha: float = 1 / 8
     """Weight of the term that revives dead latents by what they could explain (`losses.auxk`); 0 switches it off."""
     resample: Resample = "off"
     """New directions for dead latents as well: centred (x - b_dec), published (x) or off."""

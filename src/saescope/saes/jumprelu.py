@@ -38,7 +38,7 @@ class JumpReLUConfig:
     """Whether that gradient goes to the pre-activations too: without it more latents die, and L0 follows its target less well."""
     tanh_scale: float = 4.0
     """Of the tanh variants: latents times row norm well above 1 / tanh_scale count as one."""
-    alpha: float = 1 / 32
+    alpha: float = 1 / 8
     """Weight of the term that revives dead latents by what they could explain (`losses.auxk`); 0 switches it off."""
     pre_act: float | None = None
     """Coefficient of the term that pulls dead latents up to their thresholds. None: 3e-6 for tanh, 0 for the others."""

@@ -23,7 +23,7 @@ class ReLUConfig:
     """Wanted L0: training scales l1 until it is reached. None: l1 as it stands."""
     decoder: Decoder = "unit"
     """unit: rows of W_dec stay at norm 1, b_dec is tied (2023). free: the penalty weighs a latent by its row's norm, untied (2024)."""
-    alpha: float = 1 / 32
+    alpha: float = 1 / 8
     """Weight of the term that revives dead latents by what they could explain (`losses.auxk`); 0 switches it off."""
     resample: Resample = "off"
     """New directions for dead latents as well: centred (x - b_dec) or published (x), with a unit decoder; or off."""

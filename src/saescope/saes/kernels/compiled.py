@@ -39,7 +39,7 @@ class Compiled:
         rows, d_sae = scores.shape
         k = min(per_token or 0, d_sae)
         room = min(d_sae, max(64, d_sae // ROOM) if not k else 8 * k)
-        floor = (floor - error).contiguous()
+        scores, floor = scores.contiguous(), (floor - error).contiguous()
         function = self.library.select_bf16 if scores.dtype == torch.bfloat16 else self.library.select_fp32
         while True:
             latents, counts = torch.empty(rows, room, dtype=torch.int32), torch.empty(rows, dtype=torch.int64)
@@ -57,7 +57,7 @@ class Compiled:
     def row_products(
         self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]
     ) -> Float[Tensor, " m"]:
-        a, b, out = a.contiguous(), b.contiguous(), torch.empty(len(token))
+        a, b, token, latent, out = a.contiguous(), b.contiguous(), token.contiguous(), latent.contiguous(), torch.empty(len(token))
         self.library.row_products(_at(a), _at(b), _at(token), _at(latent), _long(len(token)), _long(a.shape[1]), _at(out))
         return out
 
