@@ -14,7 +14,7 @@ LINES = [
     {"errors", "shapes", "_version"},
     {"disk", "draws"},
     {"files"},
-    {"config", "stats", "parallel"},
+    {"config", "stats", "parallel", "bf16"},
     {"run_folder"},
     {"models", "saes", "data", "render"},
     {"activations", "interventions", "interop"},

@@ -89,3 +89,19 @@ def test_nan_in_a_module_aborts_with_the_hook_point(tiny_lm, source):
             rows_of(source, 50)
     finally:
         handle.remove()
+
+
+def test_autocast_multiplies_in_bf16_and_says_so(tiny_lm, corpus, pack):
+    exact, rough = (StreamSource(tiny_lm, AT, corpus, pack, autocast=autocast) for autocast in (False, True))
+    a, b = rows_of(exact, 300).float(), rows_of(rough, 300).float()
+    assert not torch.equal(a, b)
+    assert (a - b).norm() < 0.02 * a.norm()
+    assert rough.provenance["harvest"] == "bf16 autocast"
+    assert "harvest" not in exact.provenance
+
+
+@pytest.mark.parametrize(("width", "fast", "autocast"), [(512, True, True), (768, False, False), (256, True, False)])
+def test_autocast_is_for_wide_models_where_bf16_is_fast(tiny_lm, corpus, pack, monkeypatch, width, fast, autocast):
+    monkeypatch.setattr(type(tiny_lm), "d_model", width)
+    monkeypatch.setattr("saescope.bf16.is_fast", lambda device: fast)
+    assert StreamSource(tiny_lm, AT, corpus, pack).autocast is autocast

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from saescope import bf16
 from saescope.activations.source import STORED, Batch, NonFiniteGuard
 from saescope.errors import NoTokens
 from saescope.models.route import Route
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_CONTEXT = 512
 """Default length of a sequence, where the model allows more."""
+AUTOCAST_WIDTH = 512
+"""Of a model that is wide enough for bf16 to pay: below it most of the time goes elsewhere."""
 
 
 class StreamSource:
@@ -25,6 +28,7 @@ class StreamSource:
 
     Without `pack`: one document per sequence, BOS first, cut at the model's context or 512 tokens.
     Special tokens and position 0 are left out. Rows are stored in bfloat16, as the cache stores them: both give equal bits.
+    `autocast`: whether a float32 model multiplies in bf16 here; None: where that is faster, from a width of 512 on.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class StreamSource:
         pack: "PackConfig | None" = None,
         *,
         part: Literal["train", "select"] = "train",
+        autocast: bool | None = None,
     ):
         from saescope.data.packing import PackConfig
 
@@ -42,6 +47,8 @@ class StreamSource:
         self.lm, self.corpus, self.pack, self.part = lm, corpus, pack, part
         named = at.points if isinstance(at, Route) else [at] if isinstance(at, str) or not isinstance(at, Sequence) else at
         self.points = tuple(lm.resolve(point) for point in named)
+        self.autocast = autocast if autocast is not None else lm.d_model >= AUTOCAST_WIDTH and bf16.is_fast(lm.device)
+        self.autocast &= lm.dtype == torch.float32
         self.slices, width = {}, 0
         for point in self.points:
             self.slices[point] = slice(width, width + lm.width(point))
@@ -56,6 +63,7 @@ class StreamSource:
             "packing": pack.packing,
             "bos": "first" if pack.bos else "none",
             "dtype": str(lm.dtype).removeprefix("torch."),
+            **({"harvest": "bf16 autocast"} if self.autocast else {}),
         }
 
     def batches(self, n_tokens: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
@@ -92,6 +100,7 @@ class StreamSource:
     @torch.inference_mode()
     def harvest(self, batch: "TokenBatch") -> torch.Tensor:
         """Rows [n, d_row] of a batch's counted tokens, on the CPU, in the stored type."""
-        run = self.lm.run(batch.tokens, mask=batch.mask, read=self.points, stop_at=self.lm.stop_after(self.points))
+        with torch.autocast(self.lm.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            run = self.lm.run(batch.tokens, mask=batch.mask, read=self.points, stop_at=self.lm.stop_after(self.points))
         counted = batch.counted.to(self.lm.device)
         return torch.cat([run.acts[point][counted] for point in self.points], dim=1).to(STORED).cpu()

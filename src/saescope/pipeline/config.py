@@ -20,6 +20,8 @@ SHARED_OPTIONS = ("k", "l1", "l0")
 OPEN = ("context", "packing", "d_sae", "expansion", *SHARED_OPTIONS, "lr", "dead_tokens")
 """Fields that may be left open (None, "auto") and are chosen when the model and the text are known."""
 
+Harvest = Literal["auto", "fp32", "bf16"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -33,6 +35,8 @@ class ModelConfig:
     """cpu, cuda, cuda:N, mps; auto: the best there is."""
     dtype: str = "auto"
     """float32, bfloat16, float16; auto: that of the weights."""
+    harvest: Harvest = "auto"
+    """Precision of the products in passes that activations are read from: fp32, bf16 (autocast); auto: bf16 where it is faster."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for authors you trust."""
 

@@ -113,7 +113,7 @@ def fine_tune(
     stated = _stated(cfg, seen, training)
     with RunFolder.open_or_create(out, stated, replace=replace, resume=resume, finished=FINISHED, free=FREE) as folder:
         if folder.state != "done":
-            stream = StreamSource(seen.subject.lm, seen.subject.at.points, seen.subject.corpus, seen.subject.pack)
+            stream = seen.subject.stream()
             child, facts = _child(cfg, seen, training, stream, folder, reporter)
             route = seen.subject.at
             about = {

@@ -12,7 +12,7 @@ from saescope.interop import OpenedSAE, open_sae
 from saescope.models.language_model import LanguageModel
 from saescope.models.route import Route
 from saescope.pipeline.config import ModelConfig, RunConfig, TextConfig
-from saescope.pipeline.subject import Subject, check_model, forward_tokens, open_corpus, open_model, packing_of
+from saescope.pipeline.subject import Subject, autocast_of, check_model, forward_tokens, open_corpus, open_model, packing_of
 
 FINE_TUNE = "fine_tune"
 """What config and provenance of a fine-tuned run have beside those of a trained one: what was tuned, and whose child it is."""
@@ -93,7 +93,7 @@ def revisit(options: Revisit, *, text_as: Literal["report", "corpus"]) -> Revisi
     corpus = open_corpus(text_cfg, holdout=held_out, holdout_column=options.column)
     batch_tokens = options.batch_tokens or forward_tokens(cfg.train if cfg else None)
     opened = replace(opened, sae=opened.sae.to(lm.device))
-    subject = Subject(lm, route, corpus, packing_of(text_cfg, lm, corpus, batch_tokens))
+    subject = Subject(lm, route, corpus, packing_of(text_cfg, lm, corpus, batch_tokens), autocast_of(model_cfg))
     return Revisited(opened, subject, cfg, options.changes(), model_cfg, text_cfg)
 
 

@@ -51,7 +51,7 @@ def train_stage(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Repo
 
 
 def _train(run: RunFolder, subject: Subject, cfg: RunConfig, reporter: Reporter) -> SAE:
-    stream = StreamSource(subject.lm, subject.at.points, subject.corpus, subject.pack)
+    stream = subject.stream()
     job = job_of(cfg, subject)
     objective = objective_of(cfg.objective, [job], stream, cfg.train.batch_tokens)
     with Metrics(run.metrics, Trackers(cfg.log, run.path, to_dict(cfg), reporter.say)) as metrics:

@@ -1,17 +1,18 @@
 """A model and a text, opened and checked against each other: what every stage of the main job starts from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from saescope.activations.stream import MOST_CONTEXT
+from saescope.activations.stream import MOST_CONTEXT, StreamSource
 from saescope.data.corpus import Corpus
 from saescope.data.packing import PackConfig, choose_packing, pack
 from saescope.errors import ConfigError, NoTokens, ProvenanceMismatch
 from saescope.evals.tokens import report_documents, selection_documents
+from saescope.models.hook_point import HookPoint
 from saescope.models.language_model import LanguageModel
 from saescope.models.route import Route
-from saescope.pipeline.config import SHARED_OPTIONS, ModelConfig, RunConfig, SAEConfig, TextConfig
+from saescope.pipeline.config import SHARED_OPTIONS, Harvest, ModelConfig, RunConfig, SAEConfig, TextConfig
 from saescope.training.config import TrainConfig
 from saescope.training.optimizer import default_lr
 
@@ -31,6 +32,18 @@ class Subject:
     """One hook point of an SAE, two of a transcoder, several of a crosscoder."""
     corpus: Corpus
     pack: PackConfig
+    autocast: bool | None = None
+
+    def stream(self, points: Sequence[HookPoint] = ()) -> StreamSource:
+        """Activations of the training documents, at these hook points or its own."""
+        return StreamSource(self.lm, points or self.at.points, self.corpus, self.pack, autocast=self.autocast)
+
+
+def autocast_of(cfg: ModelConfig) -> bool | None:
+    """None where the stream decides. Raises: ConfigError."""
+    if cfg.harvest not in get_args(Harvest):
+        raise ConfigError(f"harvest={cfg.harvest!r} was asked for. There are: {', '.join(get_args(Harvest))}. Set --harvest.")
+    return {"auto": None, "fp32": False, "bf16": True}[cfg.harvest]
 
 
 def open_model(cfg: ModelConfig) -> LanguageModel:
@@ -82,7 +95,7 @@ def open_subject(cfg: RunConfig) -> Subject:
     lm = open_model(cfg.model)
     route = route_of(cfg, lm)
     corpus = open_corpus(cfg.text)
-    return Subject(lm, route, corpus, packing_of(cfg.text, lm, corpus, forward_tokens(cfg.train)))
+    return Subject(lm, route, corpus, packing_of(cfg.text, lm, corpus, forward_tokens(cfg.train)), autocast_of(cfg.model))
 
 
 def check_text(subject: Subject, *, report: bool = True) -> None:

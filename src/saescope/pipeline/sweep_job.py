@@ -21,6 +21,7 @@ from saescope.pipeline.reporter import Reporter, Silent
 from saescope.pipeline.stages import activations, job_of, provenance_of, set_thresholds
 from saescope.pipeline.subject import (
     Subject,
+    autocast_of,
     check_target,
     check_text,
     forward_tokens,
@@ -113,7 +114,7 @@ def _open(cfg: SweepConfig | RunConfig) -> tuple[dict[str, Subject], dict[str, R
     runs = runs_at(cfg, points) if isinstance(cfg, RunConfig) else cfg.runs(points)
     corpus = open_corpus(shared.text)
     pack = packing_of(shared.text, lm, corpus, forward_tokens(shared.train))
-    subjects = {name: Subject(lm, route_of(run, lm), corpus, pack) for name, run in runs.items()}
+    subjects = {name: Subject(lm, route_of(run, lm), corpus, pack, autocast_of(shared.model)) for name, run in runs.items()}
     return subjects, {name: resolved(run, subjects[name]) for name, run in runs.items()}
 
 
@@ -163,9 +164,9 @@ def _stream(subjects: Iterable[Subject]) -> StreamSource:
     """Every hook point that is read or reconstructed, in the order of the forward pass."""
     first, *others = subjects
     if not others:
-        return StreamSource(first.lm, first.at.points, first.corpus, first.pack)
+        return first.stream()
     points = {point for subject in (first, *others) for point in subject.at.points}
-    return StreamSource(first.lm, sorted(points), first.corpus, first.pack)
+    return first.stream(sorted(points))
 
 
 def _folders(folder: RunFolder) -> dict[str, RunFolder]:

@@ -2,6 +2,7 @@
 
 import torch
 
+from saescope.bf16 import is_fast
 from saescope.saes.base import SAE
 from saescope.saes.select import Precision
 from saescope.shapes import Float, Tensor
@@ -15,11 +16,8 @@ SPARSE_BELOW, DENSE_ABOVE = 0.09, 0.11
 
 
 def fastest_precision(device: torch.device) -> Precision:
-    """bf16 where the processor multiplies it at twice the speed: a rule, not a measurement, so that a run can be repeated."""
-    if device.type != "cpu":
-        return "fp32"
-    flags = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return "bf16" if any(flag() for flag in flags if flag is not None) else "fp32"
+    """bf16 where a CPU is fast at it."""
+    return "bf16" if device.type == "cpu" and is_fast(device) else "fp32"
 
 
 class Path:
