@@ -8,8 +8,8 @@ from typing import Any
 from quality_common import ARCHITECTURES, LIBRARIES, SETTINGS, read_results
 
 WANTED = (16, 32, 64)
-NEAREST, FARTHEST = math.log(1.6), math.log(1.3)
-"""How far the nearest measured L0 may be, between two of them and beyond the last."""
+NEAREST, FARTHEST, ALONE = math.log(1.6), math.log(1.3), math.log(1.03)
+"""How far the nearest measured L0 may be: between two of them, beyond the last, and where only one was measured."""
 NAMES = {
     "relu": "ReLU", "relu_april": "ReLU, April 2024", "gated": "Gated", "topk": "TopK", "batch_topk": "BatchTopK",
     "jumprelu": "JumpReLU", "matryoshka": "Matryoshka", "batch_topk_untied": "BatchTopK, untied", "relu_untied": "ReLU, untied",
@@ -26,7 +26,7 @@ def read_off(points: list[tuple[float, float, float]], l0: float) -> tuple[float
 
     log FVU and the silent share are taken as linear in log L0 between the two measured points around it, the nearer of which must
     lie within a factor of 1.6, or beyond the last two by a factor of at most 1.3; a point at that L0 is taken as it is.
-    None where nothing was measured near.
+    None where nothing was measured near. A single point within 3 % is taken as it is.
     """
     points = sorted(points)
     exact = [point for point in points if abs(math.log(point[0] / l0)) < 1e-3]
@@ -34,6 +34,8 @@ def read_off(points: list[tuple[float, float, float]], l0: float) -> tuple[float
         return min(exact, key=lambda point: point[1])[1:]
     below, above = [p for p in points if p[0] < l0], [p for p in points if p[0] > l0]
     nearest = min((abs(math.log(point[0] / l0)) for point in points), default=math.inf)
+    if len(points) == 1 and nearest < ALONE:
+        return points[0][1:]
     if len(points) < 2 or nearest > (NEAREST if below and above else FARTHEST):
         return None
     a, b = (below[-1], above[0]) if below and above else (points[0], points[1]) if above else (points[-2], points[-1])

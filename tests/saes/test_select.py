@@ -25,6 +25,8 @@ def marked(pre_acts, bar: Bar):
     kept = pre_acts > bar.floor
     if bar.per_token is not None and bar.per_token < pre_acts.shape[1]:
         kept &= pre_acts >= pre_acts.topk(bar.per_token, dim=1).values[:, -1:]
+    if bar.in_all is not None and bar.in_all < kept.sum():
+        kept &= pre_acts >= pre_acts[kept].topk(bar.in_all).values[-1]
     return kept
 
 
@@ -36,7 +38,7 @@ def encoder(d_in: int, d_sae: int) -> Encoder:
 @backends
 @precisions
 @pytest.mark.parametrize("d_sae", [5, 64, 700, 2048])
-@pytest.mark.parametrize("rule", ["per_token", "all", "floor", "floors", "both", "none"])
+@pytest.mark.parametrize("rule", ["per_token", "all", "floor", "floors", "both", "in_all", "none"])
 def test_the_pairs_are_those_of_the_rule(backend, precision, d_sae, rule):
     x, e = normal(1100, 48).float(), encoder(48, d_sae)  # more than two chunks of rows
     bar = {
@@ -45,6 +47,7 @@ def test_the_pairs_are_those_of_the_rule(backend, precision, d_sae, rule):
         "floor": Bar(floor=1.0),
         "floors": Bar(floor=1 + 0.3 * normal(d_sae, name="floor").float()),
         "both": Bar(floor=1.5, per_token=4),
+        "in_all": Bar(floor=0.5, in_all=2000),
         "none": Bar(floor=1e9),
     }[rule]
     pre_acts = (x - e.centre) @ e.W_enc + e.bias

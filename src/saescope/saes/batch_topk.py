@@ -71,7 +71,7 @@ class BatchTopKSAE(SAE):
             return DenseCode(self.training_latents(self.pre_acts(x)))
         wanted, floor = self.cfg.k * len(x), 0.9 * self.tau.item()
         while True:
-            latents = SparseCode.of(x, self.encoder, Bar(floor), state.precision).largest(wanted)
+            latents = SparseCode.of(x, self.encoder, Bar(floor, in_all=wanted), state.precision)
             if len(latents.values) >= wanted or floor <= 0:
                 return latents
             floor = 0.7 * floor if floor > 0.1 * self.tau else 0.0

@@ -7,7 +7,7 @@ from typing import Self
 
 import torch
 
-from saescope.saes.select import Bar, Encoder, Precision, largest, select
+from saescope.saes.select import Bar, Encoder, Precision, select
 from saescope.saes.sparse_ops import Pairs, decode, spread, sum_by_latent, sum_by_token
 from saescope.shapes import Float, Int, Tensor
 
@@ -64,10 +64,6 @@ class SparseCode:
     def of(cls, x: Float[Tensor, "n d_in"], encoder: Encoder, bar: Bar, precision: Precision = "fp32") -> Self:
         """The pre-activations of x above the bar."""
         return cls(*select(x, encoder, bar, precision))
-
-    def largest(self, keep: int) -> Self:
-        """The `keep` largest values."""
-        return type(self)(*largest(self.pairs, self.values, keep))
 
     @property
     def n(self) -> int:

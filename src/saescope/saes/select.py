@@ -35,10 +35,14 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Bar:
-    """A pair is kept if its pre-activation is above `floor`, and among the `per_token` largest of its token (one floor for all then)."""
+    """A pair is kept if its pre-activation is above `floor`, among the `per_token` largest of its token, and the `in_all` largest of all.
+
+    With `per_token` there is one floor for all.
+    """
 
     floor: Float[Tensor, " d_sae"] | float = 0.0
     per_token: int | None = None
+    in_all: int | None = None
 
 
 def select(x: Float[Tensor, "n d_in"], encoder: Encoder, bar: Bar, precision: Precision = "fp32") -> tuple[Pairs, Float[Tensor, " nnz"]]:
@@ -48,59 +52,44 @@ def select(x: Float[Tensor, "n d_in"], encoder: Encoder, bar: Bar, precision: Pr
     pre-activations of the others are computed anew.
     """
     with torch.no_grad():
-        shift = encoder.shift
-        found = _in_fp32(x, encoder.W_enc, shift, bar) if precision == "fp32" else _in_bf16(x, encoder.W_enc, shift, bar)
-        pairs, values = found if bar.per_token is None else _largest(*found, bar.per_token)
+        W_enc, shift = encoder.W_enc, encoder.shift
+        floor = bar.floor.to(shift.dtype) if isinstance(bar.floor, Tensor) else torch.full_like(shift, bar.floor)
+        if precision == "fp32":
+            pairs, values = _candidates(x, W_enc, shift, floor, bar.per_token, 0.0)
+        else:
+            rough = x.bfloat16(), W_enc.T.bfloat16().T, shift.bfloat16()  # latent-major, as W_enc is
+            pairs, _ = _candidates(*rough, floor, bar.per_token, _error((x, W_enc, shift), rough))
+            values = kernels(x.device, x.dtype).row_products(x, W_enc.T, pairs.token, pairs.latent) + shift[pairs.latent]
+        pairs, values = _kept(pairs, values, values > floor[pairs.latent])
+        if bar.per_token is not None:
+            pairs, values = _largest_of_each(pairs, values, bar.per_token)
+        if bar.in_all is not None and len(values) > bar.in_all:
+            pairs, values = _kept(pairs, values, values >= values.kthvalue(len(values) - bar.in_all + 1).values)
     return pairs, encode(encoder.W_enc, encoder.bias, encoder.centre, x, values, pairs)
 
 
-def largest(pairs: Pairs, values: Float[Tensor, " nnz"], keep: int) -> tuple[Pairs, Float[Tensor, " kept"]]:
-    """The `keep` pairs with the largest values, of all tokens together."""
-    if len(values) <= keep:
-        return pairs, values
-    with torch.no_grad():
-        kept = values >= values.kthvalue(len(values) - keep + 1).values
-    return _kept(pairs, values, kept)
-
-
-def _in_fp32(x: Tensor, W_enc: Tensor, shift: Tensor, bar: Bar) -> tuple[Pairs, Float[Tensor, " nnz"]]:
-    """The pairs above the floor, with a few that are not among the `per_token` largest."""
-    floor, ops = _floor(bar, shift), kernels(x.device, x.dtype)
+def _candidates(
+    x: Float[Tensor, "n d_in"], W_enc: Tensor, shift: Tensor, floor: Float[Tensor, " d_sae"], per_token: int | None, error: float
+) -> tuple[Pairs, Float[Tensor, " nnz"]]:
+    """The pairs that may be above the bar where scores x @ W_enc + shift may be off by `error`, with their scores."""
+    ops = kernels(x.device, floor.dtype)
     tokens, latents, values = [], [], []
     for start in range(0, len(x), ROWS):
-        pre_acts = torch.addmm(shift, x[start : start + ROWS], W_enc)
-        row, latent = ops.candidates(pre_acts, floor, bar.per_token, 0.0)
+        scores = torch.addmm(shift, x[start : start + ROWS], W_enc)
+        row, latent = ops.candidates(scores, floor, per_token, error)
         tokens.append(row + start)
         latents.append(latent)
-        values.append(pre_acts[row, latent])
-    return _above(Pairs(torch.cat(tokens), torch.cat(latents), len(x), W_enc.shape[1]), torch.cat(values), floor)
+        values.append(scores[row, latent])
+    return Pairs(torch.cat(tokens), torch.cat(latents), len(x), W_enc.shape[1]), torch.cat(values)
 
 
-def _in_bf16(x: Tensor, W_enc: Tensor, shift: Tensor, bar: Bar) -> tuple[Pairs, Float[Tensor, " nnz"]]:
-    """The same by way of scores in bf16."""
-    floor, ops = _floor(bar, shift), kernels(x.device, x.dtype)
-    rough_x, rough_W, rough_shift = x.bfloat16(), W_enc.T.bfloat16().T, shift.bfloat16()
-    exact, rough = torch.addmm(shift, x[:PROBE_ROWS], W_enc), torch.addmm(rough_shift, rough_x[:PROBE_ROWS], rough_W)
-    error = SAFETY * (exact - rough).abs().max().item()
-    tokens, latents = [], []
-    for start in range(0, len(x), ROWS):
-        scores = torch.addmm(rough_shift, rough_x[start : start + ROWS], rough_W)
-        row, latent = ops.candidates(scores, floor, bar.per_token, error)
-        tokens.append(row + start)
-        latents.append(latent)
-    pairs = Pairs(torch.cat(tokens), torch.cat(latents), len(x), W_enc.shape[1])
-    return _above(pairs, ops.row_products(x, W_enc.T, pairs.token, pairs.latent) + shift[pairs.latent], floor)
+def _error(exact: tuple[Tensor, Tensor, Tensor], rough: tuple[Tensor, Tensor, Tensor]) -> float:
+    """What scores in bf16 are taken to be off by at most, from a few rows in both precisions."""
+    scores = [torch.addmm(shift, x[:PROBE_ROWS], W_enc) for x, W_enc, shift in (exact, rough)]
+    return SAFETY * (scores[0] - scores[1]).abs().max().item()
 
 
-def _floor(bar: Bar, like: Tensor) -> Float[Tensor, " d_sae"]:
-    return bar.floor.to(like.dtype) if isinstance(bar.floor, Tensor) else torch.full_like(like, bar.floor)
-
-
-def _above(pairs: Pairs, values: Tensor, floor: Float[Tensor, " d_sae"]) -> tuple[Pairs, Tensor]:
-    return _kept(pairs, values, values > floor[pairs.latent])
-
-
-def _largest(pairs: Pairs, values: Float[Tensor, " nnz"], k: int) -> tuple[Pairs, Float[Tensor, " kept"]]:
+def _largest_of_each(pairs: Pairs, values: Float[Tensor, " nnz"], k: int) -> tuple[Pairs, Float[Tensor, " kept"]]:
     """The k pairs of each token with the largest values."""
     most = int(pairs.per_token.max()) if len(values) else 0
     if most <= k:
