@@ -372,7 +372,7 @@ def test_a_hub_that_does_not_answer(bench, hub, command, words):
     process = start(command, bench, HF_HOME=str(bench / "no-cache"), **hub)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, ""), err
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 45  # no waiting for an answer that does not come: the rest is imports, slow on a busy machine
     assert_said(err, "HubUnreachable", words)
     assert not (bench / "out").exists()
     assert not (bench / "runs").exists()
