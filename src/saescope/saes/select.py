@@ -7,12 +7,12 @@ import torch
 
 from saescope.saes.kernels import kernels
 from saescope.saes.sparse_ops import Pairs, encode
-from saescope.shapes import Bool, Float, Int, Tensor
+from saescope.shapes import Float, Tensor
 
-ROWS = 512
-"""Rows of [N, F] that exist at a time: small enough for the cache, large enough for the GEMM."""
-PROBE_ROWS = 32
-"""Rows scored twice, in bf16 and in fp32, to see how far bf16 is off."""
+CHUNK_BYTES, MOST_ROWS = 24 * 2**20, 1024
+"""Rows of [N, F] that exist at a time: few enough for the cache, enough for the GEMM."""
+PROBE_ROWS, PROBE_LATENTS = 32, 512
+"""Pairs scored in bf16 and in fp32 to see how far bf16 is off."""
 SAFETY = 2.0
 """Times the largest error seen: what bf16 is taken to be off by at most."""
 
@@ -49,58 +49,41 @@ def select(x: Float[Tensor, "n d_in"], encoder: Encoder, bar: Bar, precision: Pr
     """The pairs above the bar, and their pre-activations, which carry gradients to the encoder.
 
     bf16 selects and fp32 decides: scores in bf16 leave out only what is below the bar by more than bf16 can be off, and the
-    pre-activations of the others are computed anew.
+    pre-activations of the others are computed anew. How far it can be off is measured on a sample and checked on all of those;
+    should one be off by more, the batch is done again in float32.
     """
     with torch.no_grad():
-        W_enc, shift = encoder.W_enc, encoder.shift
-        floor = bar.floor.to(shift.dtype) if isinstance(bar.floor, Tensor) else torch.full_like(shift, bar.floor)
-        if precision == "fp32":
-            pairs, values = _candidates(x, W_enc, shift, floor, bar.per_token, 0.0)
-        else:
-            rough = x.bfloat16(), W_enc.T.bfloat16().T, shift.bfloat16()  # latent-major, as W_enc is
-            pairs, _ = _candidates(*rough, floor, bar.per_token, _error((x, W_enc, shift), rough))
-            values = kernels(x.device, x.dtype).row_products(x, W_enc.T, pairs.token, pairs.latent) + shift[pairs.latent]
-        pairs, values = _kept(pairs, values, values > floor[pairs.latent])
-        if bar.per_token is not None:
-            pairs, values = _largest_of_each(pairs, values, bar.per_token)
+        x = x if encoder.centre is None else x - encoder.centre
+        pairs, values, certain = _chosen(x, encoder, bar, precision)
+        if not certain:
+            pairs, values, _ = _chosen(x, encoder, bar, "fp32")
         if bar.in_all is not None and len(values) > bar.in_all:
-            pairs, values = _kept(pairs, values, values >= values.kthvalue(len(values) - bar.in_all + 1).values)
+            index = (values >= values.kthvalue(len(values) - bar.in_all + 1).values).nonzero().squeeze(1)
+            pairs, values = Pairs(pairs.token[index], pairs.latent[index], pairs.n, pairs.d_sae), values[index]
     return pairs, encode(encoder.W_enc, encoder.bias, encoder.centre, x, values, pairs)
 
 
-def _candidates(
-    x: Float[Tensor, "n d_in"], W_enc: Tensor, shift: Tensor, floor: Float[Tensor, " d_sae"], per_token: int | None, error: float
-) -> tuple[Pairs, Float[Tensor, " nnz"]]:
-    """The pairs that may be above the bar where scores x @ W_enc + shift may be off by `error`, with their scores."""
-    ops = kernels(x.device, floor.dtype)
-    tokens, latents, values = [], [], []
-    for start in range(0, len(x), ROWS):
-        scores = torch.addmm(shift, x[start : start + ROWS], W_enc)
-        row, latent = ops.candidates(scores, floor, per_token, error)
-        tokens.append(row + start)
-        latents.append(latent)
-        values.append(scores[row, latent])
-    return Pairs(torch.cat(tokens), torch.cat(latents), len(x), W_enc.shape[1]), torch.cat(values)
+def _chosen(x: Float[Tensor, "n d_in"], encoder: Encoder, bar: Bar, precision: Precision) -> tuple[Pairs, Float[Tensor, " nnz"], bool]:
+    """Pairs, values and whether they are certain, for rows x that are centred, chunk by chunk."""
+    W, bias = encoder.W_enc, encoder.bias
+    floor = bar.floor.to(bias.dtype) if isinstance(bar.floor, Tensor) else torch.full_like(bias, bar.floor)
+    x_rough, W_rough = (x, W) if precision == "fp32" else (x.bfloat16(), W.T.bfloat16().T)  # latent-major, as W is
+    slack = None if precision == "fp32" else _slack(x, W)
+    ops = kernels(x.device, x.dtype)
+    size = max(1, min(MOST_ROWS, CHUNK_BYTES // (W.shape[1] * x_rough.element_size())))
+    found = []
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
+        scores = x_rough[rows] @ W_rough
+        found.append(ops.choose(scores, x[rows], W.T, bias, floor, bar.per_token, None if slack is None else slack[rows]))
+    tokens = [chosen.row + start for chosen, start in zip(found, range(0, len(x), size), strict=True)]
+    pairs = Pairs(torch.cat(tokens), torch.cat([chosen.latent for chosen in found]), len(x), W.shape[1])
+    return pairs, torch.cat([chosen.value for chosen in found]), all(chosen.certain for chosen in found)
 
 
-def _error(exact: tuple[Tensor, Tensor, Tensor], rough: tuple[Tensor, Tensor, Tensor]) -> float:
-    """What scores in bf16 are taken to be off by at most, from a few rows in both precisions."""
-    scores = [torch.addmm(shift, x[:PROBE_ROWS], W_enc) for x, W_enc, shift in (exact, rough)]
-    return SAFETY * (scores[0] - scores[1]).abs().max().item()
-
-
-def _largest_of_each(pairs: Pairs, values: Float[Tensor, " nnz"], k: int) -> tuple[Pairs, Float[Tensor, " kept"]]:
-    """The k pairs of each token with the largest values."""
-    most = int(pairs.per_token.max()) if len(values) else 0
-    if most <= k:
-        return pairs, values
-    place = torch.arange(len(values), device=values.device) - pairs.token_starts[pairs.token]
-    table = values.new_full((pairs.n, most), -torch.inf)
-    table[pairs.token, place] = values
-    kept = torch.zeros_like(table, dtype=torch.bool).scatter_(1, table.topk(k, dim=1, sorted=False).indices, True)
-    return _kept(pairs, values, kept[pairs.token, place])
-
-
-def _kept(pairs: Pairs, values: Tensor, kept: Bool[Tensor, " nnz"]) -> tuple[Pairs, Tensor]:
-    index: Int[Tensor, " kept"] = kept.nonzero().squeeze(1)
-    return Pairs(pairs.token[index], pairs.latent[index], pairs.n, pairs.d_sae), values[index]
+def _slack(x: Float[Tensor, "n d_in"], W: Float[Tensor, "d_in d_sae"]) -> Float[Tensor, " n"]:
+    """What a row's products in bf16 are taken to be off by at most: as much for its norm as the worst of a sample."""
+    some, norms = x[:: len(x) // PROBE_ROWS + 1], x.norm(dim=1)
+    latents = W.T[:: W.shape[1] // PROBE_LATENTS + 1]
+    error = (some @ latents.T - (some.bfloat16() @ latents.bfloat16().T).float()).abs().amax(1)
+    return SAFETY * norms * (error / norms[:: len(x) // PROBE_ROWS + 1].clamp_min(1e-30)).max()

@@ -68,7 +68,7 @@ def encode(
     values: Float[Tensor, " nnz"],
     pairs: Pairs,
 ) -> Float[Tensor, " nnz"]:
-    """`values`, known to be ((x - centre) @ W_enc + bias) at the pairs, with that gradient; x gets none."""
+    """`values`, known to be x @ W_enc + bias at the pairs where x has `centre` taken off, with that gradient; rows get none."""
     return _Encode.apply(W_enc, bias, centre, x, values, pairs)
 
 
@@ -105,7 +105,7 @@ class _Encode(torch.autograd.Function):
         W_enc, centre = ctx.saved_tensors
         dbias = ctx.pairs.weights_by_latent(dvalues)
         dcentre = None if centre is None else -(W_enc @ dbias)  # by the sums: no gradient of x is ever made
-        dW_enc = ctx.pairs.sum_by_latent(dvalues, ctx.x if centre is None else ctx.x - centre).T
+        dW_enc = ctx.pairs.sum_by_latent(dvalues, ctx.x).T
         return dW_enc, dbias, dcentre, None, None, None
 
 

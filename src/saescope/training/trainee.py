@@ -25,7 +25,6 @@ from saescope.training.resample import due, forget_moments_, interval_steps, res
 from saescope.training.sparsity_control import L0Controller, L0Goal
 from saescope.training.threshold import LeastKept
 
-INIT_ROWS = 32_768
 NOT_RECORDED = ("fired", "min_kept")
 
 
@@ -66,8 +65,8 @@ class Trainee:
         """Scales, and initial weights from the first rows of the stream."""
         self.columns.set_scales(scales)
         if self.job.fresh:
-            x = self.columns.x(sample[:INIT_ROWS])
-            fit_to_sample_(self.sae, x, self.columns.wanted(sample[:INIT_ROWS], x))
+            x = self.columns.x(sample)
+            fit_to_sample_(self.sae, x, self.columns.wanted(sample, x))
         else:
             self.sae.load_state_dict(unfold(self.sae, self.columns.s_in, self.columns.s_out).state_dict())
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -16,6 +17,19 @@ VARIABLE = "SAESCOPE_KERNELS"
 """Environment variable: torch, compiled, or auto (compiled where it can be built)."""
 GROUP = 64
 """Most scores whose maximum stands for them when the k largest of a row are looked for."""
+ROUNDING = 2.0**-8
+"""Relative error of a number rounded to bf16, with some room."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Pairs of some rows, sorted by row."""
+
+    row: Int[Tensor, " m"]
+    latent: Int[Tensor, " m"]
+    value: Float[Tensor, " m"]
+    certain: bool
+    """Whether no score that was looked at was off by more than had been allowed for."""
 
 
 class Kernels(Protocol):
@@ -23,17 +37,27 @@ class Kernels(Protocol):
 
     name: str
 
-    def candidates(
-        self, scores: Float[Tensor, "rows d_sae"], floor: Float[Tensor, " d_sae"], per_token: int | None, error: float
-    ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
-        """Row and latent of every score that may be above its floor and among its row's `per_token` largest, if each score may
-        be off by `error`: all of those, and few others. Sorted by row, then latent."""
+    def choose(
+        self,
+        scores: Float[Tensor, "rows d_sae"],
+        x: Float[Tensor, "rows d_in"],
+        W: Float[Tensor, "d_sae d_in"],
+        bias: Float[Tensor, " d_sae"],
+        floor: Float[Tensor, " d_sae"],
+        per_token: int | None,
+        slack: Float[Tensor, " rows"] | None,
+    ) -> Chosen:
+        """The pre-activations above their latent's floor and among their row's `per_token` largest.
+
+        They are scores + bias; with a slack, scores are bf16 products that may be off by it and by rounding, which decide only
+        what is looked at: <x, W[latent]> + bias is then computed anew for every pair that may belong.
+        """
         ...
 
     def row_products(
         self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]
     ) -> Float[Tensor, " m"]:
-        """<a[token], b[latent]> of every pair, for pairs sorted by token."""
+        """<a[token], b[latent]> of every pair, for distinct pairs sorted by token."""
         ...
 
 
@@ -59,9 +83,9 @@ def using(name: Name) -> Iterator[None]:
 
 
 def group_size(d_sae: int, k: int) -> int:
-    """Scores per maximum: at most 64, and few enough that the k largest maxima are not most of them."""
+    """Scores per maximum: at most 64, a power of 2 that divides d_sae, and few enough that the k largest maxima are not most of them."""
     group = GROUP
-    while group > 1 and d_sae // group < 4 * k:
+    while group > 1 and (d_sae // group < 4 * k or d_sae % group):
         group //= 2
     return group
 

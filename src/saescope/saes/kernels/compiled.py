@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from saescope.saes.kernels import group_size
+from saescope.saes.kernels import Chosen, group_size
 from saescope.shapes import Float, Int, Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
@@ -33,26 +33,36 @@ class Compiled:
     def __init__(self, library: ctypes.CDLL):
         self.library = library
 
-    def candidates(
-        self, scores: Float[Tensor, "rows d_sae"], floor: Float[Tensor, " d_sae"], per_token: int | None, error: float
-    ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+    def choose(
+        self,
+        scores: Float[Tensor, "rows d_sae"],
+        x: Float[Tensor, "rows d_in"],
+        W: Float[Tensor, "d_sae d_in"],
+        bias: Float[Tensor, " d_sae"],
+        floor: Float[Tensor, " d_sae"],
+        per_token: int | None,
+        slack: Float[Tensor, " rows"] | None,
+    ) -> Chosen:
         rows, d_sae = scores.shape
         k = min(per_token or 0, d_sae)
-        room = min(d_sae, max(64, d_sae // ROOM) if not k else 8 * k)
-        scores, floor = scores.contiguous(), (floor - error).contiguous()
-        function = self.library.select_bf16 if scores.dtype == torch.bfloat16 else self.library.select_fp32
+        room = min(d_sae, 8 * k if k else max(64, d_sae // ROOM))
+        function = self.library.choose_fp32 if scores.dtype == torch.float32 else self.library.choose_bf16
+        inputs = [tensor.contiguous() for tensor in (scores, x, W, bias, floor)]
+        sizes = (rows, d_sae, x.shape[1], k, group_size(d_sae, k))
+        uncertain, counts = torch.empty(rows, dtype=torch.int8), torch.empty(rows, dtype=torch.int64)
         while True:
-            latents, counts = torch.empty(rows, room, dtype=torch.int32), torch.empty(rows, dtype=torch.int64)
-            function(
-                _at(scores), _long(rows), _long(d_sae), _at(floor), _long(k), _long(group_size(d_sae, k)), ctypes.c_float(2 * error),
-                _at(latents), _long(room), _at(counts),
-            )  # fmt: skip
+            latents, values = torch.empty(rows, room, dtype=torch.int64), torch.empty(rows, room)
+            outputs = (latents, values, counts, uncertain)
+            function(*map(_at, inputs), _at(slack), *map(_long, sizes), _long(room), *map(_at, outputs))
             most = int(counts.max())
             if most <= room:
                 break
             room = most
         row = torch.arange(rows).repeat_interleave(counts)
-        return row, latents[torch.arange(room) < counts[:, None]].long()
+        if rows and most == int(counts.min()):  # as many of each row: no mask is needed
+            return Chosen(row, latents[:, :most].flatten(), values[:, :most].flatten(), not uncertain.any())
+        kept = torch.arange(room) < counts[:, None]
+        return Chosen(row, latents[kept], values[kept], not uncertain.any())
 
     def row_products(
         self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]
@@ -96,8 +106,8 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
 
 
-def _at(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+def _at(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 def _long(number: int) -> ctypes.c_long:

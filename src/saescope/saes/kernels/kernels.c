@@ -1,9 +1,12 @@
 /* The loops of the sparse path that stock PyTorch has no fast operator for. Plain C with OpenMP; compiled.py builds and loads it.
    Same results as sparse_ops.py and select.py, whose tests run over both. */
 #include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ROUNDING 0x1p-8f  /* kernels.ROUNDING */
 
 static inline float from_bf16(uint16_t x) {
     uint32_t bits = (uint32_t)x << 16;
@@ -31,51 +34,94 @@ static float kth_largest(float *a, long n, long k) {
     return a[k - 1];
 }
 
-/* For each row the entries that may be kept: at least floor[latent], and at least the k-th largest maximum of blocks, less `slack`.
-   latents[row][0..counts[row]) are their places, in order; a row with more than `room` says how many it has, and keeps none. */
-#define SELECT(NAME, T, LOAD)                                                                                                        \
-void NAME(const T *scores, long rows, long n, const float *floor, long k, long block, float slack,                                   \
-          int32_t *latents, long room, int64_t *counts) {                                                                            \
+/* Of the n values the k largest, in order; of equal ones the first that fit. Returns how many. */
+static long keep_largest(int64_t *latent, float *value, long n, long k, float *copy) {
+    if (n <= k) return n;
+    memcpy(copy, value, n * sizeof(float));
+    float least = kth_largest(copy, n, k);
+    long equal = k, kept = 0;
+    for (long j = 0; j < n; j++) equal -= value[j] > least;
+    for (long j = 0; j < n; j++)
+        if (value[j] > least || (value[j] == least && equal-- > 0)) { latent[kept] = latent[j]; value[kept++] = value[j]; }
+    return kept;
+}
+
+static inline float dot(const float *u, const float *v, long d) {
+    float sum = 0;
+    for (long i = 0; i < d; i++) sum += u[i] * v[i];
+    return sum;
+}
+static inline void prefetch(const float *row, long d) {
+    for (long i = 0; i < d; i += 16) __builtin_prefetch(row + i);
+}
+
+/* Kernels.choose for rows of scores: latents[row][0..counts[row]) and values, in order of the latents.
+   Without slack scores + bias are the values. A row with more than `room` says how many it has to look at, and keeps none;
+   uncertain[row] says whether a score was off by more than allowed. */
+#define CHOOSE(NAME, T, LOAD)                                                                                                        \
+void NAME(const T *scores, const float *x, const float *w, const float *bias, const float *floor, const float *slack, long rows,     \
+          long n, long d, long k, long block, long room, int64_t *latents, float *values, int64_t *counts, int8_t *uncertain) {      \
     long blocks = (n + block - 1) / block;                                                                                           \
     _Pragma("omp parallel")                                                                                                          \
     {                                                                                                                                \
-        float *most = malloc(2 * blocks * sizeof(float)), *scratch = most + blocks;                                                  \
+        float *most = malloc((2 * blocks + room) * sizeof(float)), *scratch = most + blocks, *copy = scratch + blocks;               \
         _Pragma("omp for schedule(static)")                                                                                          \
         for (long r = 0; r < rows; r++) {                                                                                            \
             const T *row = scores + r * n;                                                                                           \
+            float off = slack ? slack[r] : 0, rounding = slack ? ROUNDING : 0;                                                       \
             for (long b = 0; b < blocks; b++) {                                                                                      \
                 long end = (b + 1) * block < n ? (b + 1) * block : n;                                                                \
-                float m = -FLT_MAX;                                                                                                 \
-                for (long i = b * block; i < end; i++) { float v = LOAD(row[i]); m = v > m ? v : m; }                                \
+                float m = -FLT_MAX;                                                                                                  \
+                for (long i = b * block; i < end; i++) { float v = LOAD(row[i]) + bias[i]; m = v > m ? v : m; }                      \
                 most[b] = m;                                                                                                         \
             }                                                                                                                        \
-            float cut = -FLT_MAX;                                                                                                   \
-            if (k) { memcpy(scratch, most, blocks * sizeof(float)); cut = kth_largest(scratch, blocks, k) - slack; }                 \
-            long found = 0;                                                                                                          \
+            float cut = -FLT_MAX;                                                                                                    \
+            if (k) {                                                                                                                 \
+                memcpy(scratch, most, blocks * sizeof(float));                                                                       \
+                cut = kth_largest(scratch, blocks, k < blocks ? k : blocks);                                                         \
+                cut -= 2 * (off + rounding * fabsf(cut));                                                                            \
+            }                                                                                                                        \
+            int64_t *mine = latents + r * room;                                                                                      \
+            float *value = values + r * room;                                                                                        \
+            long found = 0, kept = 0;                                                                                                \
             for (long b = 0; b < blocks; b++) {                                                                                      \
                 if (most[b] < cut) continue;                                                                                         \
                 long end = (b + 1) * block < n ? (b + 1) * block : n;                                                                \
                 for (long i = b * block; i < end; i++) {                                                                             \
-                    float v = LOAD(row[i]);                                                                                          \
-                    if (v >= cut && v >= floor[i]) { if (found < room) latents[r * room + found] = (int32_t)i; found++; }            \
+                    float v = LOAD(row[i]) + bias[i];                                                                                \
+                    if (v < cut || v < floor[i] - off - rounding * fabsf(floor[i])) continue;                                        \
+                    if (found < room) { mine[found] = i; value[found] = v; }                                                         \
+                    found++;                                                                                                         \
                 }                                                                                                                    \
             }                                                                                                                        \
             counts[r] = found;                                                                                                       \
+            uncertain[r] = 0;                                                                                                        \
+            if (found > room) continue;                                                                                              \
+            for (long j = 0; j < found; j++) {                                                                                       \
+                long i = mine[j];                                                                                                    \
+                float v = value[j];                                                                                                  \
+                if (slack) {                                                                                                         \
+                    if (j + 2 < found) prefetch(w + mine[j + 2] * d, d);                                                             \
+                    float exact = dot(x + r * d, w + i * d, d) + bias[i];                                                            \
+                    uncertain[r] |= fabsf(exact - v) > off + rounding * fabsf(v);                                                    \
+                    v = exact;                                                                                                       \
+                }                                                                                                                    \
+                if (v > floor[i]) { mine[kept] = i; value[kept++] = v; }                                                             \
+            }                                                                                                                        \
+            counts[r] = k ? keep_largest(mine, value, kept, k, copy) : kept;                                                         \
         }                                                                                                                            \
         free(most);                                                                                                                  \
     }                                                                                                                                \
 }
-SELECT(select_bf16, uint16_t, from_bf16)
-SELECT(select_fp32, float, from_fp32)
+CHOOSE(choose_bf16, uint16_t, from_bf16)
+CHOOSE(choose_fp32, float, from_fp32)
 
 /* out[p] = <a[token[p]], b[latent[p]]>, rows of d numbers. */
 void row_products(const float *a, const float *b, const int64_t *token, const int64_t *latent, long n, long d, float *out) {
     _Pragma("omp parallel for schedule(static)")
     for (long p = 0; p < n; p++) {
         const float *u = a + token[p] * d, *v = b + latent[p] * d;
-        if (p + 2 < n) for (long i = 0; i < d; i += 64) __builtin_prefetch(b + latent[p + 2] * d + i);
-        float sum = 0;
-        for (long i = 0; i < d; i++) sum += u[i] * v[i];
-        out[p] = sum;
+        if (p + 2 < n) prefetch(b + latent[p + 2] * d, d);
+        out[p] = dot(u, v, d);
     }
 }

@@ -1,9 +1,11 @@
 """The operations by stock PyTorch, on any device."""
 
+import warnings
+
 import torch
 
-from saescope.saes.kernels import group_size
-from saescope.shapes import Float, Int, Tensor
+from saescope.saes.kernels import ROUNDING, Chosen, group_size
+from saescope.shapes import Bool, Float, Int, Tensor
 
 CHUNK = 2**16
 """Pairs multiplied at a time where torch lacks the operator."""
@@ -14,37 +16,86 @@ class Stock:
 
     name = "torch"
 
-    def candidates(
-        self, scores: Float[Tensor, "rows d_sae"], floor: Float[Tensor, " d_sae"], per_token: int | None, error: float
-    ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
-        cut = floor - error
+    def choose(
+        self,
+        scores: Float[Tensor, "rows d_sae"],
+        x: Float[Tensor, "rows d_in"],
+        W: Float[Tensor, "d_sae d_in"],
+        bias: Float[Tensor, " d_sae"],
+        floor: Float[Tensor, " d_sae"],
+        per_token: int | None,
+        slack: Float[Tensor, " rows"] | None,
+    ) -> Chosen:
+        scores = scores.add_(bias)
+        row, latent = _above(scores, floor, slack) if per_token is None else _near_the_largest(scores, per_token, slack)
+        value, certain = scores[row, latent].to(bias.dtype), True
+        if slack is not None:
+            rough, value = value, self.row_products(x, W, row, latent) + bias[latent]
+            certain = not bool(((value - rough).abs() > _allowed(rough, slack[row])).any())
+        kept = value > floor[latent]
         if per_token is not None:
-            # k scores reach the bound, so the k-th largest pre-activation is at least bound - error, its score bound - 2 error.
-            cut = torch.maximum(_kth_largest_bound(scores, per_token).to(floor.dtype)[:, None] - 2 * error, cut)
-        row, latent = (scores >= _below(cut, scores.dtype)).nonzero(as_tuple=True)
-        return row, latent
+            kept &= _largest_of_each(row, torch.where(kept, value, -torch.inf), per_token, len(x))
+        index = kept.nonzero().squeeze(1)
+        return Chosen(row[index], latent[index], value[index], certain)
 
     def row_products(
         self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]
     ) -> Float[Tensor, " m"]:
-        # The operator that embedding_bag's own backward uses, where torch still has it.
-        fast = getattr(torch.ops.aten, "_embedding_bag_per_sample_weights_backward", None)
-        if fast is not None:
-            starts = torch.searchsorted(token, torch.arange(len(a), device=token.device))
-            return fast(a.contiguous(), b, latent, starts, token, 0)
+        if a.device.type == "cpu":  # <a[n], b[i]> at the places of a sparse matrix
+            starts = torch.searchsorted(token, torch.arange(len(a) + 1))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+                places = torch.sparse_csr_tensor(starts, latent, a.new_zeros(len(token)), (len(a), len(b)), check_invariants=False)
+                return torch.sparse.sampled_addmm(places, a.contiguous(), b.T, beta=0.0).values()
         return torch.cat([(a[t] * b[i]).sum(1) for t, i in zip(token.split(CHUNK), latent.split(CHUNK), strict=True)])
 
 
 STOCK = Stock()
 
 
-def _kth_largest_bound(scores: Float[Tensor, "rows d_sae"], k: int) -> Float[Tensor, " rows"]:
-    """A value that at least k scores of the row reach, and few more: the k-th largest of the maxima of groups."""
-    d_sae = scores.shape[1]
-    group = group_size(d_sae, k)
-    if group > 1:
-        scores = scores[:, : d_sae // group * group].view(len(scores), group, -1).amax(1)
-    return scores.topk(min(k, scores.shape[1]), dim=1).values[:, -1]
+def _allowed(rough: Tensor, slack: Tensor) -> Tensor:
+    """What a score may be off by: its row's slack, and its own rounding."""
+    return slack + ROUNDING * rough.abs()
+
+
+def _above(
+    scores: Float[Tensor, "rows d_sae"], floor: Float[Tensor, " d_sae"], slack: Float[Tensor, " rows"] | None
+) -> tuple[Tensor, Tensor]:
+    """Pairs that may be above the floor."""
+    if slack is None:
+        return (scores > floor).nonzero(as_tuple=True)
+    cut = _below(floor - ROUNDING * floor.abs() - slack.max(), scores.dtype)
+    row, latent = (scores >= cut).nonzero(as_tuple=True)
+    index = (scores[row, latent] >= floor[latent] - _allowed(floor[latent], slack[row])).nonzero().squeeze(1)
+    return row[index], latent[index]
+
+
+def _near_the_largest(scores: Float[Tensor, "rows d_sae"], k: int, slack: Float[Tensor, " rows"] | None) -> tuple[Tensor, Tensor]:
+    """Pairs that may be among the k largest of their row: k maxima of groups reach a bound, which the k-th largest then does too."""
+    rows, d_sae = scores.shape
+    n_groups = d_sae // group_size(d_sae, k)
+    groups = scores.view(rows, -1, n_groups).transpose(1, 2)  # member j of group g is latent g + j n_groups: quick maxima
+    most = groups.amax(2)
+    bound = most.topk(min(k, n_groups), dim=1, sorted=False).values.amin(1)
+    if slack is not None:
+        # k pre-activations are at least the bound less its error: a score below that by its own error is none of the k largest.
+        wide = bound.to(slack.dtype)
+        bound = _below(wide - 2 * _allowed(wide, slack), scores.dtype)
+    row, group = (most >= bound[:, None]).nonzero(as_tuple=True)
+    pick, member = (groups[row, group] >= bound[row][:, None]).nonzero(as_tuple=True)
+    return row[pick], group[pick] + member * n_groups
+
+
+def _largest_of_each(row: Int[Tensor, " m"], value: Float[Tensor, " m"], k: int, rows: int) -> Bool[Tensor, " m"]:
+    """Whether a value is among the k largest of its row; of equal ones as many as fit."""
+    counts = torch.bincount(row, minlength=rows)
+    most = int(counts.max()) if len(row) else 0
+    if most <= k:
+        return torch.ones_like(row, dtype=torch.bool)
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    table = value.new_full((rows, most), -torch.inf)
+    table[row, place] = value
+    return torch.zeros_like(table, dtype=torch.bool).scatter_(1, table.topk(k, dim=1, sorted=False).indices, True)[row, place]
 
 
 def _below(values: Tensor, dtype: torch.dtype) -> Tensor:
