@@ -13,6 +13,10 @@ from saescope.saes.select import Bar
 from saescope.shapes import Float, Tensor
 
 
+CROWDED = 4
+"""Times k: what no token is expected to keep of a batch."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchTopKConfig:
     k: int = 32
@@ -64,17 +68,21 @@ class BatchTopKSAE(SAE):
     def code(self, x: Float[Tensor, "n d_in"], state: TrainState) -> Code:
         """The latents of `training_latents`.
 
-        A floor somewhat below tau, the running mean of the least value kept, spares the sort of the whole batch. Where it
-        leaves too few pairs it is lowered, so the result does not depend on it.
+        A floor somewhat below tau, the running mean of the least value kept, spares the sort of the whole batch; before there is
+        one, at most some of each token are looked at. Where that leaves too few pairs, or cuts a token short, it is widened: the
+        result does not depend on it.
         """
         if not state.sparse:
             return DenseCode(self.training_latents(self.pre_acts(x)))
-        wanted, floor = self.cfg.k * len(x), 0.9 * self.tau.item()
+        wanted, floor, per_token = self.cfg.k * len(x), 0.9 * self.tau.item(), None if self.tau > 0 else CROWDED * self.cfg.k
         while True:
-            latents = SparseCode.of(x, self.encoder, Bar(floor, in_all=wanted), state.precision)
-            if len(latents.values) >= wanted or floor <= 0:
+            latents = SparseCode.of(x, self.encoder, Bar(floor, per_token, in_all=wanted), state.precision)
+            if per_token is not None and int(latents.pairs.per_token.max()) >= per_token:
+                per_token = 2 * per_token if 2 * per_token < self.d_sae else None
+            elif len(latents.values) >= wanted or floor <= 0:
                 return latents
-            floor = 0.7 * floor if floor > 0.1 * self.tau else 0.0
+            else:
+                floor = 0.7 * floor if floor > 0.1 * self.tau else 0.0
 
     def loss(self, x: Float[Tensor, "n d_in"], target: Float[Tensor, "n d_out"], state: TrainState) -> dict[str, Float[Tensor, ""]]:
         self.check_rows(x, target)

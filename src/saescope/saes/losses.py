@@ -74,10 +74,8 @@ def auxk(
     latents only (e is detached), and only their columns are computed.
     Source: Gao et al. 2024, section A.2; theirs is normalised, ours is in units of mse: (MSE/var + alpha nMSE) times var.
     """
-    rows = dead.nonzero().squeeze(1)
-    error = error.detach()
-    v_error = variance(error)
-    if len(rows) == 0 or v_error == 0:
+    rows, error = dead.nonzero().squeeze(1), error.detach()
+    if len(rows) == 0 or (v_error := variance(error)) == 0:
         return error.new_zeros(())
     pre_NU = pre_acts_of(sae, x, rows)
     k_aux = min(max(1, error.shape[1] // 2), len(rows))

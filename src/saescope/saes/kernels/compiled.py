@@ -58,11 +58,12 @@ class Compiled:
             if most <= room:
                 break
             room = most
-        row = torch.arange(rows).repeat_interleave(counts)
-        if rows and most == int(counts.min()):  # as many of each row: no mask is needed
-            return Chosen(row, latents[:, :most].flatten(), values[:, :most].flatten(), not uncertain.any())
-        kept = torch.arange(room) < counts[:, None]
-        return Chosen(row, latents[kept], values[kept], not uncertain.any())
+        ends = counts.cumsum(0)
+        m = int(ends[-1]) if rows else 0
+        row, latent, value = torch.empty(m, dtype=torch.int64), torch.empty(m, dtype=torch.int64), torch.empty(m)
+        starts = ends - counts
+        self.library.flatten(*map(_at, (latents, values, counts, starts)), _long(rows), _long(room), *map(_at, (row, latent, value)))
+        return Chosen(row, latent, value, not uncertain.any())
 
     def row_products(
         self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]

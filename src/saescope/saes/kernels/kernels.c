@@ -116,6 +116,17 @@ void NAME(const T *scores, const float *x, const float *w, const float *bias, co
 CHOOSE(choose_bf16, uint16_t, from_bf16)
 CHOOSE(choose_fp32, float, from_fp32)
 
+/* The first counts[r] places of every row, one row after the other; starts[r] is where row r begins. */
+void flatten(const int64_t *latents, const float *values, const int64_t *counts, const int64_t *starts, long rows, long room,
+             int64_t *row, int64_t *latent, float *value) {
+    _Pragma("omp parallel for schedule(static)")
+    for (long r = 0; r < rows; r++) {
+        memcpy(latent + starts[r], latents + r * room, counts[r] * sizeof(int64_t));
+        memcpy(value + starts[r], values + r * room, counts[r] * sizeof(float));
+        for (long j = 0; j < counts[r]; j++) row[starts[r] + j] = r;
+    }
+}
+
 /* out[p] = <a[token[p]], b[latent[p]]>, rows of d numbers. */
 void row_products(const float *a, const float *b, const int64_t *token, const int64_t *latent, long n, long d, float *out) {
     _Pragma("omp parallel for schedule(static)")
