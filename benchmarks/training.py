@@ -72,6 +72,7 @@ def contest(arch: str, shape: dict[str, int], args: argparse.Namespace) -> list[
     ours = [
         start(f"saescope {name}", sys.executable, "saescope", arch, shape, args.threads, kernels, precision)
         for name, (kernels, precision) in VARIANTS.items()
+        if name in args.variants
     ]
     named = [
         (f"{library} {note or (other if other != arch else '')}".strip(), library, other, note) for library, other, note in PEERS[arch]
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=ARCHITECTURES)
     parser.add_argument("--shape", nargs=4, type=int, default=[768, 12288, 4096, 32], metavar=("D_IN", "D_SAE", "BATCH", "K"))
     parser.add_argument("--peers", help="the interpreter that has the other libraries; without it: ours alone")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, help="of ours")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="counted steps of each round")
     parser.add_argument("--warm-steps", type=int, default=40, help="of ours before the first round, until a penalty has its L0")
@@ -129,7 +131,7 @@ def main() -> None:
     found = []
     for arch in args.arch:
         found += [row | {"shape": shape} for row in rows(arch, shape, contest(arch, shape, args))]
-        for row in found[-len(VARIANTS) :]:
+        for row in found[-len(args.variants) :]:
             print(json.dumps(row), flush=True)
     kept = [row for row in before["rows"] if row["shape"] != shape or row["arch"] not in args.arch]
     machine = {"processor": _processor(), "threads": args.threads, "load": os.getloadavg()[0], "python": platform.python_version()}

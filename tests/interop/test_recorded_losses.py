@@ -14,7 +14,7 @@ from saescope.saes.base import SAE, TrainState
 from saescope.saes.fold import unfold
 from saescope.saes.losses import variance
 from saescope.saes.registry import build
-from saescope.training.optimizer import clip_, project_decoder_gradient_
+from saescope.training.optimizer import clip_divisor, project_decoder_gradient_
 
 D, F = 6, 12
 NAMES = {
@@ -167,10 +167,9 @@ def step(sae, gradients, *, clip, factor=1.0):
     with torch.no_grad():
         for name, p in sae.named_parameters():
             p.grad = gradients[name] * factor
-        if clip:
-            clip_(sae.parameters(), 1.0)
+        by = clip_divisor(torch.stack([p.grad.norm().square() for p in sae.parameters()]), 1.0) if clip else 1.0
         for p in sae.parameters():
-            p -= 0.01 * p.grad
+            p -= 0.01 * p.grad / by
     sae.constrain_()
     return dict(sae.named_parameters())
 

@@ -5,10 +5,11 @@ import torch
 
 from saescope.draws import draws
 from saescope.errors import ConfigError, NoTokens
+from saescope.saes.base import TrainState
 from saescope.saes.registry import build
 from saescope.training.config import TrainConfig
 from saescope.training.dead import DeadCounter
-from saescope.training.optimizer import clip_, lr_factor, sparsity_warmup
+from saescope.training.optimizer import adam, descend_, lr_factor, sparsity_warmup
 from saescope.training.threshold import LeastKept, calibrate_threshold
 
 
@@ -68,14 +69,24 @@ def test_dead_after_is_a_share_of_the_run_with_a_floor_and_a_ceiling():
     assert TrainConfig(dead_tokens=7).dead_after == 7
 
 
-def test_clipping_keeps_directions_and_leaves_small_gradients_alone():
-    a, b = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(2))
-    a.grad, b.grad = torch.tensor([3.0, 0, 0]), torch.tensor([0, 4.0])
-    clip_([a, b], 1.0)
-    torch.testing.assert_close(a.grad, torch.tensor([0.6, 0, 0]))
-    torch.testing.assert_close(b.grad, torch.tensor([0, 0.8]))
-    clip_([a, b], 10.0)
-    torch.testing.assert_close(b.grad, torch.tensor([0, 0.8]))
+@pytest.mark.parametrize("decoder", ["unit", "free"])
+def test_clipping_keeps_directions_and_leaves_small_gradients_alone(decoder):
+    """Adam's first moment after one step is a tenth of the gradient that it was given."""
+    given = []
+    for largest in (1e9, 0.5):
+        sae = build("relu", 8, 40, {"decoder": decoder})
+        optimizer = adam(sae, 1e-3)
+        x = normal(64, 8).float()
+        torch.stack(list(sae.loss(x, x, TrainState(0, 0, 1.0, torch.zeros(40, dtype=torch.bool))).values())).sum().backward()
+        gradients = {name: p.grad.clone() for name, p in sae.named_parameters()}
+        descend_(sae, optimizer, largest)
+        given.append({name: 10 * optimizer.state[p]["exp_avg"] for name, p in sae.named_parameters()})
+    whole, clipped = (torch.cat([g.flatten() for g in found.values()]) for found in given)
+    assert whole.norm() > 1
+    torch.testing.assert_close(clipped, 0.5 * whole / whole.norm())
+    torch.testing.assert_close(given[0]["W_enc"], gradients["W_enc"])
+    along = (given[0]["W_dec"] * build("relu", 8, 40, {"decoder": decoder}).W_dec).sum(1)
+    assert bool((along.abs() < 1e-5).all()) is (decoder == "unit")
 
 
 @pytest.mark.parametrize("wanted", [None, 1.5])

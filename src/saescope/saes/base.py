@@ -11,6 +11,7 @@ from torch import nn
 from saescope.errors import ConfigError, WidthMismatch
 from saescope.saes.code import Code, DenseCode, SparseCode
 from saescope.saes.init import geometric_median, unit_rows
+from saescope.saes.kernels import kernels
 from saescope.saes.select import Bar, Encoder, Precision
 from saescope.shapes import Bool, Float, Tensor
 
@@ -213,7 +214,7 @@ class SAE(nn.Module, ABC):
     def constrain_(self) -> None:
         """After each optimizer step: decoder rows back to norm 1."""
         if self.unit_decoder:
-            self.W_dec.div_(self.W_dec.norm(dim=1, keepdim=True).clamp_min(torch.finfo(self.W_dec.dtype).tiny))
+            kernels(self.W_dec.device, self.W_dec.dtype).normalise_rows_(self.W_dec)
 
     def fitting(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         """x itself. Raises: WidthMismatch if its last dimension is not d_in."""

@@ -12,7 +12,6 @@ from saescope.saes.options import check_number, check_whole
 from saescope.saes.select import Bar
 from saescope.shapes import Float, Tensor
 
-
 CROWDED = 4
 """Times k: what no token is expected to keep of a batch."""
 

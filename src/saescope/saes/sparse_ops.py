@@ -7,15 +7,14 @@ Where a ReLU-type activation is zero, so is its gradient. After the encoder's GE
                 dW_dec[i] = sum over the pairs of i of value * g[token]
                 dW_enc[:, i] = sum over the pairs of i of dvalue * x[token]
 
-All are `embedding_bag`s over one of two orders of the same pairs: by token (CSR) or by latent (CSC, one stable sort). No
-atomics: deterministic. `saes/code.py` is the same on the whole matrix; tests hold both to the same losses and gradients.
+The sums are over one of two orders of the same pairs: by token (CSR) or by latent (CSC, one stable sort). No atomics:
+deterministic. `kernels/` computes them. `saes/code.py` is the same on the whole matrix; tests hold both to the same losses and gradients.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch.nn.functional import embedding_bag
 
 from saescope.saes.kernels import kernels
 from saescope.shapes import Float, Int, Tensor
@@ -53,7 +52,7 @@ class Pairs:
     def sum_by_latent(self, weights: Float[Tensor, " nnz"], rows: Float[Tensor, "n d"]) -> Float[Tensor, "d_sae d"]:
         """For each latent, the sum over its pairs of weight * rows[token]."""
         order = self.by_latent
-        return embedding_bag(self.token[order], rows, self.latent_starts, mode="sum", per_sample_weights=weights[order])
+        return kernels(rows.device, rows.dtype).row_sums(self.token[order], weights[order], rows, self.latent_starts)
 
     def weights_by_latent(self, weights: Float[Tensor, " nnz"]) -> Float[Tensor, " d_sae"]:
         """For each latent, the sum over its pairs of weight."""
@@ -116,7 +115,7 @@ class _Decode(torch.autograd.Function):
     def forward(ctx, values, W_dec, pairs):
         ctx.save_for_backward(values, W_dec)
         ctx.pairs = pairs
-        return embedding_bag(pairs.latent, W_dec, pairs.token_starts, mode="sum", per_sample_weights=values)
+        return kernels(values.device, values.dtype).row_sums(pairs.latent, values, W_dec, pairs.token_starts)
 
     @staticmethod
     def backward(ctx, *gradients):

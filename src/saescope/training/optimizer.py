@@ -1,10 +1,10 @@
 """Adam with what SAEs need around it: the schedule, the projection of the decoder's gradient, clipping in fixed units."""
 
-from collections.abc import Iterable
-
 import torch
 
 from saescope.saes.base import SAE
+from saescope.saes.kernels import kernels
+from saescope.shapes import Float, Tensor
 from saescope.training.config import TrainConfig
 
 
@@ -49,19 +49,32 @@ def sparsity_warmup(step: int, cfg: TrainConfig) -> float:
 
 
 @torch.no_grad()
-def project_decoder_gradient_(sae: SAE) -> None:
-    """Remove from each row's gradient its part along the row, which the norm constraint would undo: g_i -= <g_i, d_i> d_i."""
-    gradient = sae.W_dec.grad
-    if sae.unit_decoder and gradient is not None:
-        along = torch.einsum("fd,fd->f", gradient, sae.W_dec)
-        gradient.addcmul_(along[:, None], sae.W_dec, value=-1)
+def descend_(sae: SAE, optimizer: torch.optim.Optimizer, largest: float) -> None:
+    """What follows the gradients: projection of the decoder's, clipping of all together to the norm `largest`, Adam, constraints.
+
+    Nothing is read back from the device, and clipping needs no pass of its own: Adam divides what it reads.
+    """
+    others = (p.grad for name, p in sae.named_parameters() if name != "W_dec" and p.grad is not None)
+    squares = [project_decoder_gradient_(sae), *(g.norm().square() for g in others)]
+    optimizer.grad_scale = clip_divisor(torch.stack(squares), largest)
+    optimizer.step()
+    sae.constrain_()
+
+
+def clip_divisor(squares: Float[Tensor, " n"], largest: float) -> Float[Tensor, ""]:
+    """What gradients of these squared norms are divided by, so that their joint norm is at most `largest`."""
+    return (squares.sum().sqrt() / largest).clamp_min(1.0)
 
 
 @torch.no_grad()
-def clip_(parameters: Iterable[torch.nn.Parameter], largest: float) -> None:
-    """Scale all gradients down together so that their joint norm is at most `largest`."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([g.norm() for g in gradients]).norm()
-    factor = (largest / norm.clamp_min(1e-12)).clamp_max(1.0)
-    for gradient in gradients:
-        gradient.mul_(factor)
+def project_decoder_gradient_(sae: SAE) -> Float[Tensor, ""]:
+    """Remove from each row's gradient its part along the row, which the norm constraint would undo: g_i -= <g_i, d_i> d_i.
+
+    Returns the squared norm of what is left.
+    """
+    gradient = sae.W_dec.grad
+    if gradient is None:
+        return sae.b_dec.new_zeros(())
+    if not sae.unit_decoder:
+        return gradient.norm().square()
+    return kernels(gradient.device, gradient.dtype).project_rows_(gradient, sae.W_dec).sum()

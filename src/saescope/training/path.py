@@ -11,8 +11,8 @@ ROWS = 256
 """Tokens on which the share of pairs is measured."""
 STEPS = 20
 """Steps between measurements."""
-SPARSE_BELOW, DENSE_ABOVE = 0.09, 0.11
-"""Shares of all (token, latent) pairs; on a CPU both paths take as long near a tenth."""
+SPARSE_BELOW, DENSE_ABOVE = 0.07, 0.09
+"""Shares of all (token, latent) pairs; on a CPU both paths take as long near 9 % (`benchmarks/crossover.py`)."""
 
 
 def fastest_precision(device: torch.device) -> Precision:

@@ -19,7 +19,7 @@ from saescope.training.columns import Columns
 from saescope.training.config import TrainConfig
 from saescope.training.dead import DeadCounter
 from saescope.training.objective import Given, Objective
-from saescope.training.optimizer import adam, clip_, default_lr, lr_factor, project_decoder_gradient_, sparsity_warmup
+from saescope.training.optimizer import adam, default_lr, descend_, lr_factor, sparsity_warmup
 from saescope.training.path import STEPS, Path, fastest_precision
 from saescope.training.resample import due, forget_moments_, interval_steps, resample_
 from saescope.training.sparsity_control import L0Controller, L0Goal
@@ -83,12 +83,9 @@ class Trainee:
             return None
         self.optimizer.zero_grad()
         total.backward()
-        project_decoder_gradient_(self.sae)
-        clip_(self.sae.parameters(), self.cfg.clip_norm * self.sae.d_out)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * lr_factor(step, self.cfg)
-        self.optimizer.step()
-        self.sae.constrain_()
+        descend_(self.sae, self.optimizer, self.cfg.clip_norm * self.sae.d_out)
         self.observe(state.observed, step, len(x))
         seen = {name: value for name, value in state.observed.items() if name not in NOT_RECORDED and value.ndim == 0}
         return {**{name: term.detach() for name, term in terms.items()}, **seen, "variance": variance(target)}

@@ -1,20 +1,21 @@
-"""What the sparse path computes with: the same few operations by stock PyTorch, and by compiled loops where there is a compiler."""
+"""What the sparse path computes with: the same few operations by stock PyTorch, by compiled loops where there is a compiler, by Triton."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 
 from saescope.errors import ConfigError
 from saescope.shapes import Float, Int, Tensor
 
-Name = Literal["auto", "torch", "compiled"]
+Name = Literal["auto", "torch", "compiled", "triton"]
 VARIABLE = "SAESCOPE_KERNELS"
-"""Environment variable: torch, compiled, or auto (compiled where it can be built)."""
+"""Environment variable: torch; compiled (CPU); triton (CUDA; a CPU by its interpreter); or auto, the fastest that there is."""
 GROUP = 64
 """Most scores whose maximum stands for them when the k largest of a row are looked for."""
 ROUNDING = 2.0**-8
@@ -60,13 +61,33 @@ class Kernels(Protocol):
         """<a[token], b[latent]> of every pair, for distinct pairs sorted by token."""
         ...
 
+    def row_sums(
+        self, index: Int[Tensor, " m"], weights: Float[Tensor, " m"], rows: Float[Tensor, "n d"], starts: Int[Tensor, " segments"]
+    ) -> Float[Tensor, "segments d"]:
+        """The sum of weight * rows[index] over each segment of the pairs; segment s begins at starts[s], where s - 1 ends."""
+        ...
+
+    def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """g_i -= <g_i, w_i> w_i; returns ||g_i||^2 after it."""
+        ...
+
+    def normalise_rows_(self, w: Float[Tensor, "n d"]) -> None:
+        """w_i /= ||w_i||; a row of zeros stays."""
+        ...
+
 
 def kernels(device: torch.device, dtype: torch.dtype) -> Kernels:
     """The backend for tensors of this kind."""
     from saescope.saes.kernels.stock import STOCK
 
-    fits = device.type == "cpu" and dtype == torch.float32 and _asked() != "torch"
-    return (_compiled() if fits else None) or STOCK
+    asked = _asked()
+    if asked == "torch":
+        return STOCK
+    if asked == "triton" and device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ConfigError(f"{VARIABLE}=triton was set, but the device is a CPU, where Triton runs by TRITON_INTERPRET=1 alone. Unset it.")
+    if asked == "triton" or device.type == "cuda":
+        return _triton() or STOCK
+    return (_compiled() if device.type == "cpu" and dtype == torch.float32 else None) or STOCK
 
 
 @contextmanager
@@ -92,8 +113,8 @@ def group_size(d_sae: int, k: int) -> int:
 
 def _asked() -> str:
     name = os.environ.get(VARIABLE, "auto")
-    if name not in ("auto", "torch", "compiled"):
-        raise ConfigError(f"{VARIABLE}={name} was set. It must be auto, torch or compiled.")
+    if name not in get_args(Name):
+        raise ConfigError(f"{VARIABLE}={name} was set. It must be one of {', '.join(get_args(Name))}.")
     return name
 
 
@@ -102,3 +123,14 @@ def _compiled() -> Kernels | None:
     from saescope.saes.kernels.compiled import load
 
     return load()
+
+
+@lru_cache
+def _triton() -> Kernels | None:
+    """None, said once, where it is not installed: PyTorch's CUDA builds for Linux bring it."""
+    try:
+        from saescope.saes.kernels.triton_ops import Triton
+    except ImportError as error:
+        warnings.warn(f"Triton cannot be loaded, steps use PyTorch's operators: {error}", stacklevel=3)
+        return None
+    return Triton()

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from saescope.saes.kernels import Chosen, group_size
+from saescope.saes.kernels.stock import Stock
 from saescope.shapes import Float, Int, Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
@@ -25,7 +26,7 @@ ROOM = 8
 """A row holds at most a part of this size of all latents: with more, steps are dense (training/path.py)."""
 
 
-class Compiled:
+class Compiled(Stock):
     """`Kernels` for float32 on the CPU."""
 
     name = "compiled"
@@ -71,6 +72,16 @@ class Compiled:
         a, b, token, latent, out = a.contiguous(), b.contiguous(), token.contiguous(), latent.contiguous(), torch.empty(len(token))
         self.library.row_products(_at(a), _at(b), _at(token), _at(latent), _long(len(token)), _long(a.shape[1]), _at(out))
         return out
+
+    def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        assert g.stride() == w.stride() == (w.shape[1], 1), "rows of a decoder lie one after the other"
+        squares = torch.empty(len(g))
+        self.library.project_rows(_at(g), _at(w), _long(len(g)), _long(g.shape[1]), _at(squares))
+        return squares
+
+    def normalise_rows_(self, w: Float[Tensor, "n d"]) -> None:
+        assert w.is_contiguous(), "rows of a decoder lie one after the other"
+        self.library.normalise_rows(_at(w), _long(len(w)), _long(w.shape[1]))
 
 
 def load() -> Compiled | None:

@@ -136,3 +136,25 @@ void row_products(const float *a, const float *b, const int64_t *token, const in
         out[p] = dot(u, v, d);
     }
 }
+
+/* g_i -= <g_i, w_i> w_i, and ||g_i||^2 after it. */
+void project_rows(float *g, const float *w, long n, long d, float *squares) {
+    _Pragma("omp parallel for schedule(static)")
+    for (long r = 0; r < n; r++) {
+        float *u = g + r * d;
+        const float *v = w + r * d;
+        float along = dot(u, v, d), square = 0;
+        for (long i = 0; i < d; i++) { u[i] -= along * v[i]; square += u[i] * u[i]; }
+        squares[r] = square;
+    }
+}
+
+/* w_i /= ||w_i||; a row of zeros stays. */
+void normalise_rows(float *w, long n, long d) {
+    _Pragma("omp parallel for schedule(static)")
+    for (long r = 0; r < n; r++) {
+        float *u = w + r * d, norm = sqrtf(dot(u, u, d));
+        if (norm < FLT_MIN) norm = FLT_MIN;
+        for (long i = 0; i < d; i++) u[i] /= norm;
+    }
+}

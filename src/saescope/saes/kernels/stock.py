@@ -3,6 +3,7 @@
 import warnings
 
 import torch
+from torch.nn.functional import embedding_bag
 
 from saescope.saes.kernels import ROUNDING, Chosen, group_size
 from saescope.shapes import Bool, Float, Int, Tensor
@@ -48,6 +49,18 @@ class Stock:
                 places = torch.sparse_csr_tensor(starts, latent, a.new_zeros(len(token)), (len(a), len(b)), check_invariants=False)
                 return torch.sparse.sampled_addmm(places, a.contiguous(), b.T, beta=0.0).values()
         return torch.cat([(a[t] * b[i]).sum(1) for t, i in zip(token.split(CHUNK), latent.split(CHUNK), strict=True)])
+
+    def row_sums(
+        self, index: Int[Tensor, " m"], weights: Float[Tensor, " m"], rows: Float[Tensor, "n d"], starts: Int[Tensor, " segments"]
+    ) -> Float[Tensor, "segments d"]:
+        return embedding_bag(index, rows, starts, mode="sum", per_sample_weights=weights)
+
+    def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        g.addcmul_(torch.linalg.vecdot(g, w)[:, None], w, value=-1)
+        return g.norm(dim=1).square()
+
+    def normalise_rows_(self, w: Float[Tensor, "n d"]) -> None:
+        w.div_(w.norm(dim=1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny))
 
 
 STOCK = Stock()
