@@ -9,6 +9,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # One thread: the tests' matrices are tiny, and the last bits of a product depend on the number of threads, which forked processes
 # cannot have more of than one. So results of the tests' own process and of those it starts can be compared bit for bit.
 os.environ["OMP_NUM_THREADS"] = "1"
+if not Path("/dev/nvidia0").exists():
+    os.environ["TRITON_INTERPRET"] = "1"  # the Triton kernels, step by step on the CPU
 
 import pytest
 import torch

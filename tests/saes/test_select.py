@@ -124,16 +124,6 @@ def test_ties_rows_without_candidates_and_crowded_rows(backend):
     assert ties.sum(1).tolist() == [0, 1, 3, 3]  # of equal ones as many as fit
 
 
-@backends
-@pytest.mark.parametrize("n", [0, 1, 5000])
-def test_row_products(backend, n):
-    a, b = normal(40, 33).float(), normal(200, 33, name="b").float()
-    token, latent = torch.arange(n) * 40 // max(n, 1), torch.arange(n) * 7 % 200
-    with using(backend):
-        found = kernels(CPU, torch.float32).row_products(a, b, token, latent)
-    torch.testing.assert_close(found, (a[token] * b[latent]).sum(1))
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 @backends
 @precisions

@@ -62,6 +62,8 @@ class NonFiniteGuard:
 
     def __init__(self, where: str):
         self.where, self.seen, self.dropped = where, 0, 0
+        self.first: int | None = None
+        """Which of the rows seen was the first bad one, from 0."""
 
     def __call__(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         finite = rows.isfinite().all(1)
@@ -74,11 +76,14 @@ class NonFiniteGuard:
 
     def count(self, finite: Bool[Tensor, " n"]) -> None:
         """Raises: NonFiniteActivations where too many are bad."""
+        if self.first is None and not finite.all():
+            self.first = self.seen + int(finite.int().argmin())
         self.seen += len(finite)
         self.dropped += len(finite) - int(finite.sum())
         if self.dropped > self.limit * max(self.seen, 1000):
             raise NonFiniteActivations(
-                f"{self.dropped:,} of {self.seen:,} activations at {self.where} are NaN or Inf. At most 0.1 % is expected: "
+                f"{self.dropped:,} of {self.seen:,} activations at {self.where} are NaN or Inf, "
+                f"the first of them row {self.first:,} of what was read. At most 0.1 % is expected: "
                 "run the model in a wider type (--dtype float32), or check its weights."
             )
 

@@ -49,6 +49,13 @@ class Pairs:
     def by_latent(self) -> Int[Tensor, " nnz"]:
         return self.latent.argsort(stable=True)
 
+    def where(self, values: Float[Tensor, " nnz"]) -> "tuple[Pairs, Float[Tensor, ' kept']]":
+        """The pairs whose value is not 0, and these values; all of them where few would be left out."""
+        index = values.nonzero().squeeze(1)
+        if 4 * len(index) > 3 * len(values):
+            return self, values
+        return Pairs(self.token[index], self.latent[index], self.n, self.d_sae), values[index]
+
     def sum_by_latent(self, weights: Float[Tensor, " nnz"], rows: Float[Tensor, "n d"]) -> Float[Tensor, "d_sae d"]:
         """For each latent, the sum over its pairs of weight * rows[token]."""
         order = self.by_latent
@@ -109,21 +116,22 @@ class _Encode(torch.autograd.Function):
 
 
 class _Decode(torch.autograd.Function):
-    """x_hat[n] = sum of value * W_dec[latent] over the pairs of n."""
+    """Values of 0 (the pairs of a gradient window, say) have a gradient, but no part in x_hat or in that of W_dec."""
 
     @staticmethod
     def forward(ctx, values, W_dec, pairs):
-        ctx.save_for_backward(values, W_dec)
-        ctx.pairs = pairs
-        return kernels(values.device, values.dtype).row_sums(pairs.latent, values, W_dec, pairs.token_starts)
+        ctx.pairs, (active, kept) = pairs, pairs.where(values)
+        ctx.save_for_backward(kept, W_dec)
+        ctx.active = active
+        return kernels(values.device, values.dtype).row_sums(active.latent, kept, W_dec, active.token_starts)
 
     @staticmethod
     def backward(ctx, *gradients):
         (g,) = gradients
-        values, W_dec = ctx.saved_tensors
+        kept, W_dec = ctx.saved_tensors
         return (
             kernels(g.device, g.dtype).row_products(g, W_dec, ctx.pairs.token, ctx.pairs.latent),
-            ctx.pairs.sum_by_latent(values, g),
+            ctx.active.sum_by_latent(kept, g),
             None,
         )
 

@@ -20,6 +20,9 @@ def default_lr(sae: SAE) -> float:
 class Adam(torch.optim.Adam):
     """torch's fused Adam, shown every matrix in the order in which it lies in memory: it copies transposed ones, at ten times the cost."""
 
+    grad_scale: Float[Tensor, ""] | None = None
+    """What it divides gradients by, as it reads them."""
+
     def _init_group(self, group, params_with_grad, grads, exp_avgs, exp_avg_sqs, *others):
         found = super()._init_group(group, params_with_grad, grads, exp_avgs, exp_avg_sqs, *others)
         for tensors in (params_with_grad, grads, exp_avgs, exp_avg_sqs):
@@ -27,7 +30,7 @@ class Adam(torch.optim.Adam):
         return found
 
 
-def adam(sae: SAE, lr: float) -> torch.optim.Adam:
+def adam(sae: SAE, lr: float) -> Adam:
     """Over the parameters that train."""
     trained = [p for p in sae.parameters() if p.requires_grad]
     return Adam(trained, lr=lr, betas=sae.betas, eps=1e-8, fused=True)
@@ -49,7 +52,7 @@ def sparsity_warmup(step: int, cfg: TrainConfig) -> float:
 
 
 @torch.no_grad()
-def descend_(sae: SAE, optimizer: torch.optim.Optimizer, largest: float) -> None:
+def descend_(sae: SAE, optimizer: Adam, largest: float) -> None:
     """What follows the gradients: projection of the decoder's, clipping of all together to the norm `largest`, Adam, constraints.
 
     Nothing is read back from the device, and clipping needs no pass of its own: Adam divides what it reads.

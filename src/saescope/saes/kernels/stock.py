@@ -76,7 +76,8 @@ def _above(
 ) -> tuple[Tensor, Tensor]:
     """Pairs that may be above the floor."""
     if slack is None:
-        return (scores > floor).nonzero(as_tuple=True)
+        row, latent = (scores > floor).nonzero(as_tuple=True)
+        return row, latent
     cut = _below(floor - ROUNDING * floor.abs() - slack.max(), scores.dtype)
     row, latent = (scores >= cut).nonzero(as_tuple=True)
     index = (scores[row, latent] >= floor[latent] - _allowed(floor[latent], slack[row])).nonzero().squeeze(1)
