@@ -9,6 +9,7 @@ are documented in steps of a long run are taken as the same share of this one.
     dictionary_learning  each trainer's own default lr, Adam and coefficients; batch 2,048, unit mean square norm and decay over the last
                          fifth as in dictionary_learning_demo, whose 500M tokens (SAE Bench) the warm-ups of 1,000 and 2,000 steps
                          are shares of; Matryoshka groups as there.
+    sparsify             TopK alone, for equal_quality.py: the defaults of its config.
 """
 
 import contextlib
@@ -163,10 +164,49 @@ def dictionary_learning_trainer(job: Job, n_steps: int, coefficient: float | Non
     }[job.sae]
 
 
-TRAINERS = {"saelens": train_saelens, "dictionary_learning": train_dictionary_learning}
+def train_sparsify(job: Job, rows: Rows, results: list[dict[str, Any]], steps: int | None = None) -> Trained:
+    """The steps of its `Trainer.fit`, which needs a language model, with its defaults (signSGD, schedule-free), on 4,096 tokens each.
+
+    Its own batches are of 32 sequences, which would be fewer steps.
+    """
+    from schedulefree import ScheduleFreeWrapper
+    from sparsify.config import SparseCoderConfig
+    from sparsify.sign_sgd import SignSGD
+    from sparsify.sparse_coder import SparseCoder
+
+    batch = 4096
+    n_steps = steps or len(rows.train) // batch
+    torch.manual_seed(job.seed)
+    sae = SparseCoder(rows.train.shape[1], SparseCoderConfig(num_latents=D_SAE, k=job.l0))
+    lr = 5e-3 / (D_SAE / 2**14) ** 0.5
+    optimizer = ScheduleFreeWrapper(SignSGD(sae.parameters(), lr=lr), momentum=0.95)
+    optimizer.train()
+    batches = Batches(rows.train, batch, job.seed)
+    for step, x in enumerate(batches):
+        if step == 0:
+            sae.encoder.bias.data, sae.b_dec.data = -x.mean(0) @ sae.encoder.weight.data.T, x.mean(0)
+        if step == n_steps:
+            break
+        sae.set_decoder_norm_to_unit_norm()
+        sae(x).fvu.backward()
+        sae.remove_gradient_parallel_to_decoder_directions()
+        optimizer.step()
+        optimizer.zero_grad()
+    optimizer.eval()
+
+    def encode(x: torch.Tensor) -> torch.Tensor:
+        top = sae.encode(x)
+        return torch.zeros(len(x), D_SAE).scatter_(1, top.top_indices, top.top_acts)
+
+    facts = {"lr": lr, "batch_tokens": batch, "coefficient": None, "tokens_per_s": round(batches.tokens_per_s(n_steps))}
+    return Trained(encode, lambda latents: latents @ sae.W_dec + sae.b_dec, facts)
+
+
+TRAINERS = {"saelens": train_saelens, "dictionary_learning": train_dictionary_learning, "sparsify": train_sparsify}
 KNOWN = {
     "saelens": (*SAELENS_FIRST, "topk", "batch_topk", "matryoshka"),
     "dictionary_learning": (*DICTIONARY_LEARNING_FIRST, "jumprelu", "topk", "batch_topk", "matryoshka"),
+    "sparsify": ("topk",),
 }
 
 

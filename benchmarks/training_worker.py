@@ -2,22 +2,19 @@
 
     python training_worker.py saescope topk '{"d_in": 768, "d_sae": 12288, "batch": 4096, "k": 32}'
 
-Reads a number of steps from stdin, runs them, writes a line of JSON: the seconds of each, the peak memory of the process. A step lasts
-from when the trainer gets a batch until it asks for the next, so all that it does in between counts. Imports no saescope for the others.
+A step lasts from when the trainer gets a batch until it asks for the next, so all that it does in between counts (contest.py).
 """
 
-import contextlib
 import json
 import os
-import resource
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 os.environ["TQDM_DISABLE"] = "1"
 
 import torch
+from contest import paced, quietly
 
 Tensor = torch.Tensor
 STEPS = 1000
@@ -40,24 +37,6 @@ def data(shape: dict[str, int]) -> list[Tensor]:
         x += basis[torch.randint(0, len(basis), (len(x),), generator=draws)] * 2 * torch.rand(len(x), 1, generator=draws)
     x *= (shape["d_in"] / x.square().sum(1).mean()) ** 0.5
     return list(x.split(shape["batch"]))
-
-
-def paced(batches: list[Tensor]) -> Iterator[Tensor]:
-    """The batches in turn, as many as were asked for; then reports and waits."""
-    seconds: list[float] = []
-    left, step = 0, 0
-    while True:
-        while left == 0:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(json.dumps({"seconds": seconds, "peak_mb": round(peak), **facts}), file=ANSWERS, flush=True)
-            seconds, asked = [], sys.stdin.readline()
-            if not asked.strip():
-                os._exit(0)  # the trainer would go on for all of its steps
-            left = int(asked)
-        start = time.perf_counter()
-        yield batches[step % len(batches)]
-        seconds.append(time.perf_counter() - start)
-        left, step = left - 1, step + 1
 
 
 def gemm(arch: str, shape: dict[str, int], batches: Iterator[Tensor]) -> None:
@@ -130,6 +109,8 @@ def dictionary_learning(arch: str, shape: dict[str, int], batches: Iterator[Tens
         "batch_topk": (BatchTopKTrainer, {"k": shape["k"]}),
         "matryoshka": (MatryoshkaBatchTopKTrainer, {"k": shape["k"], "group_fractions": shares}),
     }[arch]
+    if arch in ("relu", "gated", "jumprelu"):
+        options["sparsity_warmup_steps"] = 50
     config = {
         "trainer": trainer, "steps": STEPS, "activation_dim": shape["d_in"], "dict_size": shape["d_sae"], "layer": 0, "lm_name": "none",
         "device": "cpu", "seed": 0, "warmup_steps": 100, **options,
@@ -165,11 +146,9 @@ def _widths(d_sae: int) -> list[int]:
 CONTESTANTS: dict[str, Callable[[str, dict[str, int], Iterator[Tensor]], None]] = {
     "gemm": gemm, "saescope": saescope, "saelens": saelens, "dictionary_learning": dictionary_learning, "sparsify": sparsify,
 }  # fmt: skip
-ANSWERS = sys.stdout
 
 if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     torch.set_flush_denormal(True)  # as our loop does: Adam moments of silent latents would slow the others down
     library, arch, shape = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-    with contextlib.redirect_stdout(sys.stderr):
-        CONTESTANTS[library](arch, shape, paced(data(shape)))
+    quietly(lambda: CONTESTANTS[library](arch, shape, paced(data(shape), facts)))

@@ -47,6 +47,21 @@ def test_row_sums_of_nothing(ops):
     assert torch.equal(found, torch.zeros(2, 4))
 
 
+@pytest.mark.parametrize("m", [0, 60])
+@pytest.mark.parametrize("d", [5, 130])
+def test_decode_gradients(ops, m, d):
+    """Those of autograd on the whole matrix, values of 0 among the pairs."""
+    g, W_dec = normal(12, d).float(), normal(20, d, name="W").float().requires_grad_()
+    token, latent = torch.arange(m) % 12, torch.arange(m) // 4 + 2  # latents without pairs first and last
+    values = normal(m, name="v").float().relu()
+    latents = torch.zeros(12, 20).index_put((token, latent), values).requires_grad_()
+    (latents @ W_dec).backward(g)
+    counts = torch.bincount(latent, minlength=20)
+    dvalues, dW_dec = ops.decode_gradients(g, W_dec.detach(), values, token, latent, counts.cumsum(0) - counts)
+    torch.testing.assert_close(dvalues, latents.grad[token, latent], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(dW_dec, W_dec.grad, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("d", [5, 1500])
 def test_project_rows(ops, d):
     g, w = normal(20, d).float(), normal(20, d, name="w").float()

@@ -116,24 +116,21 @@ class _Encode(torch.autograd.Function):
 
 
 class _Decode(torch.autograd.Function):
-    """Values of 0 (the pairs of a gradient window, say) have a gradient, but no part in x_hat or in that of W_dec."""
+    """Values of 0 (the pairs of a gradient window, say) have a gradient, but no part in x_hat."""
 
     @staticmethod
     def forward(ctx, values, W_dec, pairs):
+        ctx.save_for_backward(values, W_dec)
         ctx.pairs, (active, kept) = pairs, pairs.where(values)
-        ctx.save_for_backward(kept, W_dec)
-        ctx.active = active
         return kernels(values.device, values.dtype).row_sums(active.latent, kept, W_dec, active.token_starts)
 
     @staticmethod
     def backward(ctx, *gradients):
-        (g,) = gradients
-        kept, W_dec = ctx.saved_tensors
-        return (
-            kernels(g.device, g.dtype).row_products(g, W_dec, ctx.pairs.token, ctx.pairs.latent),
-            ctx.active.sum_by_latent(kept, g),
-            None,
-        )
+        (g,), (values, W_dec), pairs = gradients, ctx.saved_tensors, ctx.pairs
+        order, ops = pairs.by_latent, kernels(g.device, g.dtype)
+        by_latent = values[order], pairs.token[order], pairs.latent[order]
+        dvalues, dW_dec = ops.decode_gradients(g, W_dec, *by_latent, pairs.latent_starts)
+        return torch.empty_like(values).index_copy_(0, order, dvalues), dW_dec, None
 
 
 class _Spread(torch.autograd.Function):

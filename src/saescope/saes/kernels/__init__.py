@@ -67,6 +67,19 @@ class Kernels(Protocol):
         """The sum of weight * rows[index] over each segment of the pairs; segment s begins at starts[s], where s - 1 ends."""
         ...
 
+    def decode_gradients(
+        self,
+        g: Float[Tensor, "n d"],
+        W_dec: Float[Tensor, "d_sae d"],
+        values: Float[Tensor, " m"],
+        token: Int[Tensor, " m"],
+        latent: Int[Tensor, " m"],
+        starts: Int[Tensor, " d_sae"],
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, "d_sae d"]]:
+        """Of x_hat[n] = sum of value * W_dec[latent], whose gradient is g: that of the values and that of W_dec. Pairs are sorted by
+        latent, those of latent i begin at starts[i]."""
+        ...
+
     def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """g_i -= <g_i, w_i> w_i; returns ||g_i||^2 after it."""
         ...

@@ -73,6 +73,21 @@ class Compiled(Stock):
         self.library.row_products(_at(a), _at(b), _at(token), _at(latent), _long(len(token)), _long(a.shape[1]), _at(out))
         return out
 
+    def decode_gradients(
+        self,
+        g: Float[Tensor, "n d"],
+        W_dec: Float[Tensor, "d_sae d"],
+        values: Float[Tensor, " m"],
+        token: Int[Tensor, " m"],
+        latent: Int[Tensor, " m"],
+        starts: Int[Tensor, " d_sae"],
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, "d_sae d"]]:
+        (d_sae, d), m = W_dec.shape, len(values)
+        inputs = [tensor.contiguous() for tensor in (g, W_dec, token, values, starts)]
+        dvalues, dW = torch.empty(m), torch.empty(d_sae, d)
+        self.library.decode_gradients(*map(_at, inputs), _long(d_sae), _long(m), _long(d), _at(dvalues), _at(dW))
+        return dvalues, dW
+
     def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         assert g.stride() == w.stride() == (w.shape[1], 1), "rows of a decoder lie one after the other"
         squares = torch.empty(len(g))

@@ -137,6 +137,26 @@ void row_products(const float *a, const float *b, const int64_t *token, const in
     }
 }
 
+/* Kernels.decode_gradients: pairs sorted by latent, those of latent s from starts[s] on; each row of g is read once. */
+void decode_gradients(const float *g, const float *w, const int64_t *token, const float *value, const int64_t *starts, long d_sae,
+                      long m, long d, float *dvalue, float *dw) {
+    _Pragma("omp parallel for schedule(dynamic, 64)")
+    for (long s = 0; s < d_sae; s++) {
+        const float *row = w + s * d;
+        float *sum = dw + s * d;
+        long end = s + 1 < d_sae ? starts[s + 1] : m;
+        memset(sum, 0, d * sizeof(float));
+        for (long p = starts[s]; p < end; p++) {
+            const float *u = g + token[p] * d;
+            if (p + 2 < end) prefetch(g + token[p + 2] * d, d);
+            if (value[p] == 0) { dvalue[p] = dot(u, row, d); continue; }
+            float along = 0, v = value[p];
+            for (long i = 0; i < d; i++) { along += u[i] * row[i]; sum[i] += v * u[i]; }
+            dvalue[p] = along;
+        }
+    }
+}
+
 /* g_i -= <g_i, w_i> w_i, and ||g_i||^2 after it. */
 void project_rows(float *g, const float *w, long n, long d, float *squares) {
     _Pragma("omp parallel for schedule(static)")

@@ -55,6 +55,17 @@ class Stock:
     ) -> Float[Tensor, "segments d"]:
         return embedding_bag(index, rows, starts, mode="sum", per_sample_weights=weights)
 
+    def decode_gradients(
+        self,
+        g: Float[Tensor, "n d"],
+        W_dec: Float[Tensor, "d_sae d"],
+        values: Float[Tensor, " m"],
+        token: Int[Tensor, " m"],
+        latent: Int[Tensor, " m"],
+        starts: Int[Tensor, " d_sae"],
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, "d_sae d"]]:
+        return self.row_products(W_dec, g, latent, token), self.row_sums(token, values, g, starts)
+
     def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         g.addcmul_(torch.linalg.vecdot(g, w)[:, None], w, value=-1)
         return g.norm(dim=1).square()
