@@ -69,6 +69,28 @@ def rows(arch: str, shape: dict[str, int], everyone: list[Contestant]) -> list[d
     return found
 
 
+def table(found: list[dict[str, Any]]) -> str:
+    """Markdown of the results file, a table for each shape."""
+    out = []
+    for shape in {json.dumps(row["shape"]): row["shape"] for row in found}.values():
+        out += [
+            f"d_in {shape['d_in']}, d_sae {shape['d_sae']:,}, batches of {shape['batch']:,}, k {shape['k']}:", "",
+            "| SAE | kernels, precision | tokens/s | step / GEMM | best peer: tokens/s | times | peak MB (peers) | L0, pairs |",
+            "|---|---|---|---|---|---|---|---|",
+        ]  # fmt: skip
+        for row in sorted((row for row in found if row["shape"] == shape), key=lambda row: ARCHITECTURES.index(row["arch"])):
+            same = {name: rate for name, rate in row["peers"].items() if name not in NOT_THE_SAME}
+            best = max(same, key=lambda name: same[name]) if same else None
+            peaks = row["peers_peak_mb"].values()
+            out.append(
+                f"| {row['arch']} | {row['kernels']}, {row['precision']} | {row['tokens_per_s']:,} | {row['step_over_gemm']:.2f} | "
+                f"{f'{best}: {same[best]:,}' if best else '–'} | {row['ratio_to_best_peer'] or '–'} | {row['peak_mb']:,} "
+                f"({f'{min(peaks):,}–{max(peaks):,}' if peaks else '–'}) | {row.get('l0', 0):.0f}, {100 * row.get('pairs', 0):.1f} % |"
+            )
+        out.append("")
+    return "\n".join(out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=ARCHITECTURES)
@@ -80,7 +102,11 @@ def main() -> None:
     parser.add_argument("--warm-steps", type=int, default=40, help="of ours before the first round, until a penalty has its L0")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "training.json")
+    parser.add_argument("--table", action="store_true", help="measure nothing, print what the results file holds")
     args = parser.parse_args()
+    if args.table:
+        print(table(json.loads(args.out.read_text())["rows"]))
+        return
 
     shape = dict(zip(("d_in", "d_sae", "batch", "k"), args.shape, strict=True))
     for arch in args.arch:

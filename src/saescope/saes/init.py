@@ -18,8 +18,6 @@ LATENT_BUDGET = 2**23
 """Largest number of dense latents held at once: 32 MiB in float32."""
 ROWS = 2**12
 """Rows of a sample whose distances are taken at a time."""
-OPEN_BUDGET = 2**25
-"""Pre-activations of which the threshold at the start is a quantile."""
 
 
 def unit_rows(n: int, d: int, seed: int, *counters: str) -> Float[Tensor, "n d"]:
@@ -83,7 +81,7 @@ def open_at_(sae: "SAE", x: Float[Tensor, "n d_in"], l0: float) -> None:
 
     A penalised SAE that starts with half of its latents active spends its first steps on driving them down, and many for good.
     """
-    pre_acts = sae.pre_acts(x[: max(64, OPEN_BUDGET // sae.d_sae)]).flatten()
+    pre_acts = sae.pre_acts(x[: max(64, LATENT_BUDGET // sae.d_sae)]).flatten()
     n_active = round(l0 * len(pre_acts) / sae.d_sae)
     if 0 < n_active < len(pre_acts):
         sae.shut_(pre_acts.kthvalue(len(pre_acts) - n_active).values.item())

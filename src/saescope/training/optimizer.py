@@ -55,11 +55,12 @@ def sparsity_warmup(step: int, cfg: TrainConfig) -> float:
 def descend_(sae: SAE, optimizer: Adam, largest: float) -> None:
     """What follows the gradients: projection of the decoder's, clipping of all together to the norm `largest`, Adam, constraints.
 
-    Nothing is read back from the device, and clipping needs no pass of its own: Adam divides what it reads.
+    Nothing is read back from a GPU, and clipping needs no pass of its own: Adam divides what it reads.
     """
     others = (p.grad for name, p in sae.named_parameters() if name != "W_dec" and p.grad is not None)
     squares = [project_decoder_gradient_(sae), *(g.norm().square() for g in others)]
-    optimizer.grad_scale = clip_divisor(torch.stack(squares), largest)
+    divisor = clip_divisor(torch.stack(squares), largest)
+    optimizer.grad_scale = None if divisor.device.type == "cpu" and divisor == 1 else divisor
     optimizer.step()
     sae.constrain_()
 
