@@ -26,7 +26,12 @@ L0S = (32, 16, 64)
 """The first of a penalised architecture finds the scale of its coefficient."""
 ARCHITECTURES = ("relu", "gated", "topk", "batch_topk", "jumprelu", "matryoshka")
 LIBRARIES = ("saescope", "saelens", "dictionary_learning")
-SETTINGS = {"saescope": ("default",), "saelens": ("documented", "matched"), "dictionary_learning": ("documented", "matched")}
+SETTINGS = {
+    "saescope": ("default",),
+    "saelens": ("documented", "matched"),
+    "dictionary_learning": ("documented", "matched"),
+    "sparsify": ("documented",),
+}
 MEASURE_ROWS = 4096
 ESTIMATE_STEPS = 12
 UNTIMED_STEPS = 4
@@ -220,7 +225,7 @@ def estimate(args: argparse.Namespace, library: str, train: Callable[..., Traine
 def parser(description: str) -> argparse.ArgumentParser:
     """The options of both scripts."""
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--library", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
+    p.add_argument("--library", nargs="+", choices=SETTINGS, default=list(LIBRARIES))
     p.add_argument("--setting", nargs="+", default=["default", "documented", "matched"])
     p.add_argument("--sae", nargs="+", default=list(ARCHITECTURES))
     p.add_argument("--l0", nargs="+", type=int, default=list(L0S))
