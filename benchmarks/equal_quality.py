@@ -5,8 +5,8 @@
 
 The rows, the measure and the trainers are those of benchmarks/quality.py (stories3M, blocks.3.resid_post, 3,072 latents). The other library
 trains on 1M rows as documented: sparsify for TopK, the fastest there is; dictionary_learning for ReLU. Then ours trains with its defaults,
-its schedule laid over 1/8 of the rows, 2/8, ... until FVU is at most theirs (ReLU: at the L0 that they ended with, within 5 %). Seconds are of the
-training alone, dense steps and start included. Writes benchmarks/results/equal_quality.json.
+its schedule laid over 1/8 of the rows, 2/8, ... until FVU is at most theirs (ReLU: at the L0 that they ended with, within 5 %).
+Seconds are of the training alone, dense steps and start included. Writes benchmarks/results/equal_quality.json.
 """
 
 import argparse

@@ -246,7 +246,7 @@ def left(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "error", "words"),
     [
-        (f"{RUN} --model nan-for-a", "NonFiniteActivations", "of activations at blocks.1.mlp_post are NaN or Inf. --dtype float32"),
+        (f"{RUN} --model nan-for-a", "NonFiniteActivations", "of activations at blocks.1.mlp_post are NaN or Inf, row --dtype float32"),
         (f"{RUN} --lr 1e30", "TrainingDiverged", "loss was not finite 3 steps Lower --lr"),
         (f"{RUN} --sae topk --lr 1e30", "TrainingDiverged", "loss was not finite Lower --lr"),
     ],
