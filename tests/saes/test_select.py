@@ -60,7 +60,7 @@ def test_the_pairs_are_those_of_the_rule(backend, precision, d_sae, rule):
 
 
 def chosen(scores, bar: Bar, *, x=None, W=None, slack=None):
-    """Kernels.choose without a bias, and its pairs marked on the matrix; without x and W the scores are exact."""
+    """`choose` without a bias, and its pairs marked on the matrix; without x and W the scores are exact."""
     n, d_sae = scores.shape
     floor = bar.floor if isinstance(bar.floor, torch.Tensor) else torch.full((d_sae,), bar.floor)
     x, W = torch.zeros(n, 1) if x is None else x, torch.zeros(d_sae, 1) if W is None else W

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
 from saescope.errors import ConfigError
 from saescope.shapes import Float, Int, Tensor
+
+if TYPE_CHECKING:
+    from saescope.saes.kernels.stock import Stock
 
 Name = Literal["auto", "torch", "compiled", "triton"]
 VARIABLE = "SAESCOPE_KERNELS"
@@ -33,63 +36,7 @@ class Chosen:
     """Whether no score that was looked at was off by more than had been allowed for."""
 
 
-class Kernels(Protocol):
-    """The operations. Each backend gives the same numbers up to the order of its sums."""
-
-    name: str
-
-    def choose(
-        self,
-        scores: Float[Tensor, "rows d_sae"],
-        x: Float[Tensor, "rows d_in"],
-        W: Float[Tensor, "d_sae d_in"],
-        bias: Float[Tensor, " d_sae"],
-        floor: Float[Tensor, " d_sae"],
-        per_token: int | None,
-        slack: Float[Tensor, " rows"] | None,
-    ) -> Chosen:
-        """The pre-activations above their latent's floor and among their row's `per_token` largest.
-
-        They are scores + bias; with a slack, scores are bf16 products that may be off by it and by rounding, which decide only
-        what is looked at: <x, W[latent]> + bias is then computed anew for every pair that may belong.
-        """
-        ...
-
-    def row_products(
-        self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]
-    ) -> Float[Tensor, " m"]:
-        """<a[token], b[latent]> of every pair, for distinct pairs sorted by token."""
-        ...
-
-    def row_sums(
-        self, index: Int[Tensor, " m"], weights: Float[Tensor, " m"], rows: Float[Tensor, "n d"], starts: Int[Tensor, " segments"]
-    ) -> Float[Tensor, "segments d"]:
-        """The sum of weight * rows[index] over each segment of the pairs; segment s begins at starts[s], where s - 1 ends."""
-        ...
-
-    def decode_gradients(
-        self,
-        g: Float[Tensor, "n d"],
-        W_dec: Float[Tensor, "d_sae d"],
-        values: Float[Tensor, " m"],
-        token: Int[Tensor, " m"],
-        latent: Int[Tensor, " m"],
-        starts: Int[Tensor, " d_sae"],
-    ) -> tuple[Float[Tensor, " m"], Float[Tensor, "d_sae d"]]:
-        """Of x_hat[n] = sum of value * W_dec[latent], whose gradient is g: that of the values and that of W_dec. Pairs are sorted by
-        latent, those of latent i begin at starts[i]."""
-        ...
-
-    def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """g_i -= <g_i, w_i> w_i; returns ||g_i||^2 after it."""
-        ...
-
-    def normalise_rows_(self, w: Float[Tensor, "n d"]) -> None:
-        """w_i /= ||w_i||; a row of zeros stays."""
-        ...
-
-
-def kernels(device: torch.device, dtype: torch.dtype) -> Kernels:
+def kernels(device: torch.device, dtype: torch.dtype) -> "Stock":
     """The backend for tensors of this kind."""
     from saescope.saes.kernels.stock import STOCK
 
@@ -132,14 +79,14 @@ def _asked() -> str:
 
 
 @lru_cache
-def _compiled() -> Kernels | None:
+def _compiled() -> "Stock | None":
     from saescope.saes.kernels.compiled import load
 
     return load()
 
 
 @lru_cache
-def _triton() -> Kernels | None:
+def _triton() -> "Stock | None":
     """None, said once, where it is not installed: PyTorch's CUDA builds for Linux bring it."""
     try:
         from saescope.saes.kernels.triton_ops import Triton

@@ -27,7 +27,7 @@ ROOM = 8
 
 
 class Compiled(Stock):
-    """`Kernels` for float32 on the CPU."""
+    """The operations for float32 on the CPU."""
 
     name = "compiled"
 

@@ -55,7 +55,7 @@ static inline void prefetch(const float *row, long d) {
     for (long i = 0; i < d; i += 16) __builtin_prefetch(row + i);
 }
 
-/* Kernels.choose for rows of scores: latents[row][0..counts[row]) and values, in order of the latents.
+/* Stock.choose for rows of scores: latents[row][0..counts[row]) and values, in order of the latents.
    Without slack scores + bias are the values. A row with more than `room` says how many it has to look at, and keeps none;
    uncertain[row] says whether a score was off by more than allowed. */
 #define CHOOSE(NAME, T, LOAD)                                                                                                        \
@@ -137,7 +137,7 @@ void row_products(const float *a, const float *b, const int64_t *token, const in
     }
 }
 
-/* Kernels.decode_gradients: pairs sorted by latent, those of latent s from starts[s] on; each row of g is read once. */
+/* Stock.decode_gradients: pairs sorted by latent, those of latent s from starts[s] on; each row of g is read once. */
 void decode_gradients(const float *g, const float *w, const int64_t *token, const float *value, const int64_t *starts, long d_sae,
                       long m, long d, float *dvalue, float *dw) {
     _Pragma("omp parallel for schedule(dynamic, 64)")

@@ -13,7 +13,8 @@ CHUNK = 2**16
 
 
 class Stock:
-    """`Kernels` of torch's own operators."""
+    """The operations by torch's own operators. Other backends override those that they have something faster for; each gives the
+    same numbers up to the order of its sums."""
 
     name = "torch"
 
@@ -27,6 +28,11 @@ class Stock:
         per_token: int | None,
         slack: Float[Tensor, " rows"] | None,
     ) -> Chosen:
+        """The pre-activations above their latent's floor and among their row's `per_token` largest.
+
+        They are scores + bias; with a slack, scores are bf16 products that may be off by it and by rounding, which decide only
+        what is looked at: <x, W[latent]> + bias is then computed anew for every pair that may belong.
+        """
         scores = scores.add_(bias)
         row, latent = _above(scores, floor, slack) if per_token is None else _near_the_largest(scores, per_token, slack)
         value, certain = scores[row, latent].to(bias.dtype), True
@@ -42,6 +48,7 @@ class Stock:
     def row_products(
         self, a: Float[Tensor, "n d"], b: Float[Tensor, "d_sae d"], token: Int[Tensor, " m"], latent: Int[Tensor, " m"]
     ) -> Float[Tensor, " m"]:
+        """<a[token], b[latent]> of every pair, for distinct pairs sorted by the first."""
         if a.device.type == "cpu":  # <a[n], b[i]> at the places of a sparse matrix
             starts = torch.searchsorted(token, torch.arange(len(a) + 1))
             with warnings.catch_warnings():
@@ -53,6 +60,7 @@ class Stock:
     def row_sums(
         self, index: Int[Tensor, " m"], weights: Float[Tensor, " m"], rows: Float[Tensor, "n d"], starts: Int[Tensor, " segments"]
     ) -> Float[Tensor, "segments d"]:
+        """The sum of weight * rows[index] over each segment of the pairs; segment s begins at starts[s], where s - 1 ends."""
         return embedding_bag(index, rows, starts, mode="sum", per_sample_weights=weights)
 
     def decode_gradients(
@@ -64,13 +72,17 @@ class Stock:
         latent: Int[Tensor, " m"],
         starts: Int[Tensor, " d_sae"],
     ) -> tuple[Float[Tensor, " m"], Float[Tensor, "d_sae d"]]:
+        """Of x_hat[n] = sum of value * W_dec[latent], whose gradient is g: that of the values and that of W_dec. Pairs are sorted by
+        latent, those of latent i begin at starts[i]."""
         return self.row_products(W_dec, g, latent, token), self.row_sums(token, values, g, starts)
 
     def project_rows_(self, g: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """g_i -= <g_i, w_i> w_i; returns ||g_i||^2 after it."""
         g.addcmul_(torch.linalg.vecdot(g, w)[:, None], w, value=-1)
         return g.norm(dim=1).square()
 
     def normalise_rows_(self, w: Float[Tensor, "n d"]) -> None:
+        """w_i /= ||w_i||; a row of zeros stays."""
         w.div_(w.norm(dim=1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny))
 
 

@@ -20,7 +20,7 @@ WIDE = 1024
 
 
 class Triton(Stock):
-    """`Kernels` on CUDA; the choice of pairs is PyTorch's."""
+    """The operations on CUDA; the choice of pairs is PyTorch's."""
 
     name = "triton"
 
